@@ -1,0 +1,100 @@
+"""Everything this package raises on purpose.
+
+    HarnessError
+    ├── UsageError             the caller asked for something that cannot be (exit code 2)
+    │   └── TeamError          a team file is wrong: file, line, column, hint
+    ├── StoreError             the journal cannot be opened, read or written
+    ├── ModelError             a model call failed and is not worth repeating
+    │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
+    │   ├── ModelRejected      the endpoint refused the request (4xx)
+    │   └── ContextOverflow    the request does not fit into the model's window
+    ├── ToolError              a tool failed; the model sees the text and may mend it
+    │   └── ToolServerError    the server behind it could not be started or was lost
+    └── LimitReached           a budget is used up; the run ends with what it has
+
+Who can mend it decides where it goes: what the model can mend becomes a tool result, what the
+user can mend names the file and line or the variable, what is ours propagates with its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class HarnessError(Exception):
+    """The root of all errors raised on purpose."""
+
+
+class UsageError(HarnessError):
+    """The caller asked for something that cannot be done as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a team file."""
+
+    message: str
+    file: str
+    line: int = 0
+    """Counted from 1; 0 when the place is not a line of a file."""
+    column: int = 0
+    """Counted from 1."""
+    source: str = ""
+    """The offending line."""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        lines = [f"{place}: {self.message}"]
+        if self.source and self.line:
+            lines += [f"  {self.line} | {self.source}", f"  {' ' * len(str(self.line))} | {' ' * (self.column - 1)}^"]
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class TeamError(UsageError):
+    """A team file cannot be used; `problems` holds every fault found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class StoreError(HarnessError):
+    """The journal cannot be opened, read or written."""
+
+
+class ModelError(HarnessError):
+    """A model call failed and is not worth repeating."""
+
+
+class ModelUnavailable(ModelError):
+    """The endpoint could not be reached, or kept failing."""
+
+
+class ModelRejected(ModelError):
+    """The endpoint refused the request; repeating it would not help."""
+
+
+class ContextOverflow(ModelError):
+    """The request does not fit into the model's context window."""
+
+
+class ToolError(HarnessError):
+    """A tool failed; the text is shown to the model, which may mend the call."""
+
+
+class ToolServerError(ToolError):
+    """A tool server could not be started, did not answer in time, or was lost."""
+
+
+class LimitReached(HarnessError):
+    """A budget is used up."""
+
+    def __init__(self, limit: str, scope: str, allowed: float) -> None:
+        self.limit = limit
+        self.scope = scope
+        self.allowed = allowed
+        super().__init__(f"the {limit} limit of {scope} ({allowed:g}) is reached")

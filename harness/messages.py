@@ -1,0 +1,157 @@
+"""What models exchange: parts, messages, tool definitions and usage.
+
+Plain frozen values without I/O. Wire formats belong to `harness.models`; these are the
+project's own types, and every wire format is converted at its edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text."""
+
+    text: str
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image, base64-encoded."""
+
+    data: str
+    media_type: str = "image/png"
+    kind: Literal["image"] = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A model's thinking: opaque, ordered, and tagged with the provider that may receive it back."""
+
+    text: str
+    provider: str = ""
+    model: str = ""
+    payload: str = ""
+    """The provider's own JSON for this part, byte for byte; empty when `text` is all there is."""
+    kind: Literal["reasoning"] = "reasoning"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's request to run one tool."""
+
+    id: str
+    name: str
+    """The tool's name in this project, `server.tool`, not its wire name."""
+    arguments: str
+    """The JSON text exactly as the model wrote it; it may be malformed."""
+    kind: Literal["tool_call"] = "tool_call"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What one tool call gave back, as the model sees it."""
+
+    call_id: str
+    text: str
+    is_error: bool = False
+    images: tuple[Image, ...] = ()
+    kind: Literal["tool_result"] = "tool_result"
+
+
+Part = Text | Image | Reasoning | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; a `tool` message holds exactly one `ToolResult`."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The visible text: text parts and tool results, without reasoning and calls."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text | ToolResult))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls in the order the model wrote them."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+
+def system(text: str) -> Message:
+    """Return a system message."""
+    return Message("system", (Text(text),))
+
+
+def user(text: str, *images: Image) -> Message:
+    """Return a user message, its images after the text."""
+    return Message("user", (Text(text), *images))
+
+
+def assistant(text: str = "", *calls: ToolCall) -> Message:
+    """Return an assistant message; an empty `text` leaves the text part out."""
+    return Message("assistant", (Text(text), *calls) if text else calls)
+
+
+def tool(result: ToolResult) -> Message:
+    """Return the message that answers one tool call."""
+    return Message("tool", (result,))
+
+
+@dataclass(frozen=True)
+class ToolDefinition:
+    """A tool as a model is told about it."""
+
+    name: str
+    """`server.tool`, or a bare word for the tools of the harness itself."""
+    description: str
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    """JSON Schema of the arguments."""
+
+    @cached_property
+    def wire_name(self) -> str:
+        """The name on the wire: model APIs allow no dots."""
+        return self.name.replace(".", "__")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more model calls."""
+
+    input_tokens: int = 0
+    """All input, the cached part included."""
+    output_tokens: int = 0
+    """All output, reasoning included."""
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    calls: int = 0
+    estimated: bool = False
+    """True if any part of it was counted by us because the provider reported none."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Input plus output."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            self.calls + other.calls,
+            self.estimated or other.estimated,
+        )
+
+
+StopReason = Literal["end", "tool_calls", "length", "refusal"]
+"""Why a model stopped writing."""
