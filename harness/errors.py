@@ -48,7 +48,10 @@ class Problem:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         lines = [f"{place}: {self.message}"]
         if self.source and self.line:
-            lines += [f"  {self.line} | {self.source}", f"  {' ' * len(str(self.line))} | {' ' * (self.column - 1)}^"]
+            lines += [
+                f"  {self.line} | {self.source}",
+                f"  {' ' * len(str(self.line))} | {' ' * (self.column - 1)}^",
+            ]
         if self.hint:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""The model port: what the loop knows about language models, and nothing about any vendor.
+
+A model opens a `Transcript`, the conversation in its own ready wire form. Entries are appended to
+it once, so that a turn costs what is new and not what is old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from harness.messages import Message, StopReason, ToolDefinition, Usage
+
+ToolChoice = Literal["auto", "required", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached: float | None = None
+    """Price of input read from the provider's cache; `input` where it is None."""
+
+    def cost(self, usage: Usage) -> float:
+        """Return what `usage` costs in USD."""
+        cached_price = self.input if self.cached is None else self.cached
+        fresh = max(0, usage.input_tokens - usage.cached_tokens)
+        return (
+            fresh * self.input + usage.cached_tokens * cached_price + usage.output_tokens * self.output
+        ) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What may change from one call to the next without touching the transcript."""
+
+    tool_choice: ToolChoice = "auto"
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of text that has just arrived; only streaming models send these."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """A call failed and is about to be made again."""
+
+    attempt: int
+    """The number of the attempt that failed, from 1."""
+    wait_seconds: float
+    reason: str
+
+
+Observe = Callable[[TextDelta | Retrying], None]
+"""Receives what happens during a call. Must not raise or block."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """One complete response."""
+
+    message: Message
+    stop_reason: StopReason
+    usage: Usage | None = None
+    """None where the provider reported nothing; the loop then estimates and flags it."""
+    model: str = ""
+    """The model that answered, as the provider names it."""
+    response_id: str = ""
+    notes: tuple[str, ...] = ()
+    """What a reader of the final answer should know about how it was made."""
+
+
+class Transcript(Protocol):
+    """One agent's conversation in one model's wire form; append-only."""
+
+    def append(self, message: Message) -> None:
+        """Add a message, encoding it now and never again."""
+        ...
+
+    def digest(self) -> str:
+        """Return a hash of the tools and all messages, at a cost that does not depend on their number."""
+        ...
+
+
+class Model(Protocol):
+    """A language model behind one wire API.
+
+    Not aware of agents, budgets, what tools do, or what is recorded. `ScriptedModel` is the
+    in-memory twin.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name as it is asked for."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The provider as OpenTelemetry names it (`gen_ai.provider.name`)."""
+        ...
+
+    @property
+    def context_window(self) -> int | None:
+        """Tokens that fit into one request, or None if unknown."""
+        ...
+
+    @property
+    def price(self) -> Price | None:
+        """What its tokens cost, or None if unknown."""
+        ...
+
+    def open(self, tools: Sequence[ToolDefinition]) -> Transcript:
+        """Return an empty transcript that offers `tools` in every request."""
+        ...
+
+    async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
+        """Return one complete response to the transcript, which was opened by this model.
+
+        Raises:
+            ContextOverflow: The request cannot fit.
+            ModelRejected: The endpoint refused the request.
+            ModelUnavailable: The endpoint could not be reached or kept failing.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections; the model is not used afterwards."""
+        ...
