@@ -1,0 +1,122 @@
+"""harness: a multi-agent orchestration harness.
+
+    result = harness.run_sync("team.yaml", "Which …?")
+
+Names are loaded when first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.errors import (
+        ContextOverflow,
+        HarnessError,
+        LimitReached,
+        ModelError,
+        ModelRejected,
+        ModelUnavailable,
+        StoreError,
+        TeamError,
+        ToolError,
+        ToolServerError,
+        UsageError,
+    )
+    from harness.events import Citation, Recorded
+    from harness.harness import Harness, run_sync
+    from harness.harness import open_harness as open
+    from harness.journal import MemoryJournal
+    from harness.loop.state import RunState, fold
+    from harness.messages import Image, Message, ToolCall, Usage
+    from harness.models.scripted import ScriptedModel, calls, says, scripted, together
+    from harness.run import Run, RunResult
+    from harness.team import Team, load_team
+    from harness.tools.functions import FunctionToolset
+
+_HOMES = {
+    "Citation": "harness.events",
+    "ContextOverflow": "harness.errors",
+    "FunctionToolset": "harness.tools.functions",
+    "Harness": "harness.harness",
+    "HarnessError": "harness.errors",
+    "Image": "harness.messages",
+    "LimitReached": "harness.errors",
+    "MemoryJournal": "harness.journal",
+    "Message": "harness.messages",
+    "ModelError": "harness.errors",
+    "ModelRejected": "harness.errors",
+    "ModelUnavailable": "harness.errors",
+    "Recorded": "harness.events",
+    "Run": "harness.run",
+    "RunResult": "harness.run",
+    "RunState": "harness.loop.state",
+    "ScriptedModel": "harness.models.scripted",
+    "StoreError": "harness.errors",
+    "Team": "harness.team",
+    "TeamError": "harness.errors",
+    "ToolCall": "harness.messages",
+    "ToolError": "harness.errors",
+    "ToolServerError": "harness.errors",
+    "Usage": "harness.messages",
+    "UsageError": "harness.errors",
+    "calls": "harness.models.scripted",
+    "fold": "harness.loop.state",
+    "load_team": "harness.team",
+    "open": "harness.harness:open_harness",
+    "run_sync": "harness.harness",
+    "says": "harness.models.scripted",
+    "scripted": "harness.models.scripted",
+    "together": "harness.models.scripted",
+}
+
+__all__ = [
+    "Citation",
+    "ContextOverflow",
+    "FunctionToolset",
+    "Harness",
+    "HarnessError",
+    "Image",
+    "LimitReached",
+    "MemoryJournal",
+    "Message",
+    "ModelError",
+    "ModelRejected",
+    "ModelUnavailable",
+    "Recorded",
+    "Run",
+    "RunResult",
+    "RunState",
+    "ScriptedModel",
+    "StoreError",
+    "Team",
+    "TeamError",
+    "ToolCall",
+    "ToolError",
+    "ToolServerError",
+    "Usage",
+    "UsageError",
+    "calls",
+    "fold",
+    "load_team",
+    "open",
+    "run_sync",
+    "says",
+    "scripted",
+    "together",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    module, _, attribute = home.partition(":")
+    value = getattr(import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

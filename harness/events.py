@@ -273,7 +273,9 @@ class ToolCallFinished:
     """The full result where `shown` is only its head and tail."""
     is_error: bool = False
     error_type: str = ""
-    """`arguments`, `unknown_tool`, `denied`, `timeout`, `server`, `tool`, or empty."""
+    """`arguments`, `unknown_tool`, `denied`, `server`, `tool`, `internal`, `cancelled`, or empty."""
+    external: bool = True
+    """False for the tools of the harness itself, whose results are no sources to quote from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +355,8 @@ class ReplanRequested:
     agent: str
     version: int
     reason: str
+    tasks: tuple[str, ...] = ()
+    """Ids of the tasks that failed, if that is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

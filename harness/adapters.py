@@ -1,0 +1,171 @@
+"""Builds models and opens tool servers from a team's specs; imports an adapter only where it is used.
+
+Imports stand inside functions here because they are dear: `aiohttp` costs 0.25 s and `mcp` 0.9 s,
+which a team that uses neither should not pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from harness.events import Event
+from harness.messages import Message, Text, ToolCall
+from harness.models.port import Model, Price
+from harness.team import ModelSpec, ServerSpec, TeamSpec
+from harness.tools.port import Tool, Toolset
+
+if TYPE_CHECKING:
+    from harness.tools.hub import ToolHub
+
+
+def build_model(spec: ModelSpec) -> Model:
+    """Return the model that `spec` describes."""
+    match spec.api:
+        case "offline":
+            from harness.models.offline import OfflineModel
+
+            return OfflineModel()
+        case "scripted":
+            return _scripted(spec)
+        case "openai-chat":
+            return _openai_chat(spec)
+
+
+def build_models(spec: TeamSpec, given: Mapping[str, Model]) -> dict[str, Model]:
+    """Return a model for every agent, by agent name.
+
+    Agents that name the same entry of `models:` share one model and its connections.
+
+    Args:
+        given: Models to use instead, by the name of an agent or of an entry of `models:`.
+    """
+    built: dict[str, Model] = {}
+    by_agent: dict[str, Model] = {}
+    for agent, agent_spec in spec.agents.items():
+        name = agent_spec.model or _default_model(spec)
+        if agent in given:
+            by_agent[agent] = given[agent]
+        elif name in given:
+            by_agent[agent] = given[name]
+        else:
+            if name not in built:
+                built[name] = build_model(spec.models[name])
+            by_agent[agent] = built[name]
+    return by_agent
+
+
+def _default_model(spec: TeamSpec) -> str:
+    return "default" if "default" in spec.models else next(iter(spec.models))
+
+
+def _scripted(spec: ModelSpec) -> Model:
+    import orjson
+
+    from harness.models.scripted import ScriptedModel
+
+    replies: list[Message] = []
+    for turn in spec.script or ():
+        calls = [ToolCall("", call.tool, orjson.dumps(call.arguments).decode()) for call in turn.calls]
+        replies.append(Message("assistant", (*((Text(turn.say),) if turn.say else ()), *calls)))
+    return ScriptedModel(*replies)
+
+
+def _openai_chat(spec: ModelSpec) -> Model:
+    from harness.models.openai_chat import ChatEndpoint, OpenAIChatModel
+
+    price = Price(spec.price.input, spec.price.output, spec.price.cached) if spec.price else None
+    return OpenAIChatModel(
+        ChatEndpoint(
+            model=spec.model or "",
+            base_url=spec.base_url or "",
+            api_key=spec.api_key.get_secret_value() if spec.api_key else "",
+            headers={name: value.get_secret_value() for name, value in spec.headers.items()},
+            extra=spec.extra,
+            stream=spec.stream,
+            max_tokens=spec.max_tokens,
+            temperature=spec.temperature,
+            timeout_seconds=spec.timeout_seconds,
+            retries=spec.retries,
+            context_window=spec.context_window,
+            price=price,
+            parallel=spec.parallel,
+        )
+    )
+
+
+class ToolServers:
+    """The tool servers of a team, each living as long as its scope says.
+
+    Servers shared by all runs live as long as this object, a context manager. `run_tools` opens
+    those of one run.
+    """
+
+    def __init__(
+        self, servers: Mapping[str, ServerSpec], base: Path, toolsets: Sequence[Toolset] = ()
+    ) -> None:
+        self._servers = servers
+        self._base = base
+        self._toolsets = tuple(toolsets)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Keep the shared servers for as long as the context lasts."""
+        async with self._hub("shared") as self._shared:
+            yield
+
+    @asynccontextmanager
+    async def run_tools(self) -> AsyncGenerator[RunTools]:
+        """Yield the source of tools of one run, with servers of its own where the team file says so."""
+        async with self._hub("run") as own:
+            hubs = [hub for hub in (self._shared, own) if hub is not None]
+            yield RunTools(hubs, self._toolsets, lambda: self._hub("agent"))
+
+    @asynccontextmanager
+    async def _hub(self, scope: str) -> AsyncGenerator[ToolHub | None]:
+        servers = {name: spec for name, spec in self._servers.items() if spec.scope == scope}
+        if not servers:
+            yield None
+            return
+        from harness.tools.hub import ToolHub
+
+        async with ToolHub(servers, self._base) as hub:
+            yield hub
+
+
+class RunTools:
+    """Hands out tools to the agent runs of one run; see `harness.loop.team_run.ScopedTools`."""
+
+    def __init__(
+        self, hubs: Sequence[ToolHub], toolsets: Sequence[Toolset], agent_hub: Callable[[], object]
+    ) -> None:
+        self._hubs = hubs
+        self._toolsets = toolsets
+        self._agent_hub = agent_hub
+
+    @asynccontextmanager
+    async def __call__(
+        self, patterns: Sequence[str], *, agent: str, emit: Callable[[Event], None]
+    ) -> AsyncGenerator[list[Tool]]:
+        """Yield the tools of the agent run at path `agent`."""
+        if not patterns:
+            yield []
+            return
+        async with AsyncExitStack() as stack:
+            tools = [tool for toolset in self._toolsets for tool in await toolset.tools(patterns)]
+            own: ToolHub | None = await stack.enter_async_context(self._agent_hub())  # type: ignore[arg-type]
+            for hub in (*self._hubs, *((own,) if own else ())):
+                tools += await hub.tools(patterns, emit=emit)
+            yield tools
+
+
+async def close_models(models: Mapping[str, Model], given: Mapping[str, Model]) -> None:
+    """Close every model that was built here; models that were handed in stay open."""
+    with anyio.CancelScope(shield=True):
+        for model in {id(model): model for model in models.values()}.values():
+            if not any(model is other for other in given.values()):
+                await model.close()

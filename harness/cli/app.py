@@ -1,0 +1,198 @@
+"""The commands and their options. What they do stands in modules that are imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="harness",
+    help="Run teams of agents from one YAML file. Every run is kept, and can be looked at, traced and replayed.",
+    epilog="Start with: harness init && harness run team.yaml 'What is this folder about?'",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+TeamFile = Annotated[str, typer.Argument(metavar="TEAM", help="The team file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the team file; may be repeated."),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(help="Where runs are kept: a folder or a .db file. [default: $HARNESS_STORE or .harness]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+RunReference = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, a unique start of it, or `last`.")
+]
+
+
+@app.command()
+def run(
+    team: TeamFile,
+    task: Annotated[
+        str | None, typer.Argument(help="The task; read from standard input if left out.")
+    ] = None,
+    set_: Overrides = None,
+    store: Store = None,
+    json: Json = False,
+    image: Annotated[list[Path] | None, typer.Option(help="An image to send with the task.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Run a team on a task and print its answer.
+
+    The answer goes to standard output, progress to standard error. Exit code 0: done, 3: failed,
+    4: a limit was reached, 130: interrupted.
+
+        harness run team.yaml "Which documents describe the journal?"
+        harness run team.yaml "..." --set models.default.api=offline --json
+    """
+    from harness.cli.run_team import RunRequest, run_team
+
+    raise typer.Exit(
+        run_team(
+            RunRequest(
+                team=team,
+                task=task,
+                overrides=tuple(set_ or ()),
+                store=store,
+                as_json=json,
+                images=tuple(image or ()),
+                trace=trace,
+                quiet=quiet,
+            )
+        )
+    )
+
+
+@app.command()
+def check(team: TeamFile, set_: Overrides = None, json: Json = False) -> None:
+    """Check a team file without running it; say where it is wrong and how to mend it."""
+    from harness.cli.team_commands import check_team
+
+    raise typer.Exit(check_team(team, tuple(set_ or ()), as_json=json))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of team files, for editors."""
+    from harness.cli.team_commands import print_schema
+
+    print_schema()
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write a team that runs at once, with no key and no network, and its schema."""
+    from harness.cli.team_commands import write_starter
+
+    write_starter(directory, force=force)
+
+
+@app.command()
+def tools(
+    team: TeamFile,
+    call: Annotated[str | None, typer.Option(metavar="NAME", help="Call this tool.")] = None,
+    arguments: Annotated[str, typer.Argument(help="Arguments of the call, as JSON.")] = "{}",
+    set_: Overrides = None,
+    json: Json = False,
+) -> None:
+    """List the tools of a team's servers, or call one.
+
+    harness tools team.yaml --call corpus.search '{"query": "journal"}'
+    """
+    from harness.cli.team_commands import call_tool, list_tools
+
+    overrides = tuple(set_ or ())
+    raise typer.Exit(
+        call_tool(team, overrides, call, arguments, as_json=json)
+        if call
+        else list_tools(team, overrides, as_json=json)
+    )
+
+
+@app.command()
+def runs(
+    store: Store = None,
+    json: Json = False,
+    limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
+) -> None:
+    """List the runs in a store, newest first."""
+    from harness.cli.show import list_runs
+
+    list_runs(store, limit=limit, as_json=json)
+
+
+@app.command()
+def show(
+    run: RunReference = "last",
+    store: Store = None,
+    json: Json = False,
+    events: Annotated[bool, typer.Option("--events", help="List every event.")] = False,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Show what stands in each agent's window.")
+    ] = False,
+) -> None:
+    """Show a run: its task, agents, plan, tool calls, answer and cost."""
+    from harness.cli.show import show_run
+
+    show_run(run, store, events=events, windows=windows, as_json=json)
+
+
+@app.command()
+def doctor(json: Json = False, store: Store = None) -> None:
+    """Say what this machine offers and what is missing, with what to do about it."""
+    from harness.cli.doctor import examine
+
+    raise typer.Exit(examine(store, as_json=json))
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Run teams of agents from one YAML file. Every run is kept, and can be looked at, traced and replayed."""
+    if version:
+        from harness.version import version as installed_version
+
+        typer.echo(f"harness {installed_version()}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; turn errors raised on purpose into one message and an exit code."""
+    from harness.errors import HarnessError, UsageError
+
+    try:
+        app()
+    except UsageError as error:
+        _say(error)
+        sys.exit(2)
+    except HarnessError as error:
+        _say(error)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _say(error: Exception) -> None:
+    from harness.cli.terminal import plain
+
+    typer.echo(f"error: {plain(str(error))}", err=True)

@@ -1,0 +1,163 @@
+"""Progress on standard error: a live tree of agents on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import anyio
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from rich.tree import Tree
+
+from harness.cli.terminal import count, dollars, one_line
+from harness.events import (
+    AgentRunFinished,
+    AgentRunStarted,
+    DeliverableRejected,
+    Event,
+    LimitWasReached,
+    ModelCallRetried,
+    PlanCreated,
+    ReplanRequested,
+    ToolCallFinished,
+    ToolServerFailed,
+    ToolServerStarted,
+)
+from harness.loop.log import Notices, Progress
+from harness.loop.state import AgentState, RunState
+from harness.models.port import TextDelta
+from harness.run import Run
+
+REFRESH_SECONDS = 0.12
+
+
+async def show_progress(run: Run, notices: Notices) -> None:
+    """Show what the run is doing until it ends."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal and os.environ.get("TERM") != "dumb":
+        await _live(run, notices, console)
+    else:
+        await _lines(run)
+
+
+async def _lines(run: Run) -> None:
+    async for recorded in run.events():
+        line = describe(recorded.event)
+        if line:
+            print(line, file=sys.stderr, flush=True)
+
+
+def describe(event: Event) -> str:
+    """Return one line about an event worth telling, or nothing."""
+    match event:
+        case AgentRunStarted(brief=None):
+            return ""
+        case AgentRunStarted(agent=agent, brief=brief) if brief is not None:
+            return f"{agent}: {one_line(brief.objective, 90)}"
+        case AgentRunFinished(agent=agent, report=report) if "/" in agent:
+            return f"{agent}: {report.status}, {count(len(report.evidence), 'quote')}"
+        case PlanCreated(agent=agent, version=version, tasks=tasks):
+            return f"{agent}: plan {version} with {count(len(tasks), 'task')}: {', '.join(task.id for task in tasks)}"
+        case ToolCallFinished(agent=agent, tool=tool, is_error=True, shown=shown):
+            return f"{agent}: {tool} failed: {one_line(shown, 90)}"
+        case ReplanRequested(agent=agent, reason=reason):
+            return f"{agent}: asked to revise the plan: {one_line(reason, 90)}"
+        case DeliverableRejected(agent=agent, reasons=reasons):
+            return f"{agent}: sent back: {one_line('; '.join(reasons), 90)}"
+        case LimitWasReached(agent=agent, limit=limit, scope=scope):
+            return f"{agent}: the {limit} limit of {scope} is reached"
+        case ModelCallRetried(agent=agent, reason=reason, wait_seconds=seconds):
+            return f"{agent}: model call failed, again in {seconds:.1f} s: {one_line(reason, 90)}"
+        case ToolServerStarted(server=server, tools=tools, seconds=seconds) if seconds > 1:
+            return f"server {server}: {count(len(tools), 'tool')} after {seconds:.1f} s"
+        case ToolServerFailed(server=server, error=error):
+            return f"server {server} failed: {one_line(error, 120)}"
+        case _:
+            return ""
+
+
+async def _live(run: Run, notices: Notices, console: Console) -> None:
+    picture = _Picture(run.state, console)
+    notices.listen(picture.notice)
+    with Live(console=console, get_renderable=picture.render, auto_refresh=False, transient=True) as live:
+        async with anyio.create_task_group() as drawing:
+
+            async def draw() -> None:
+                while True:
+                    live.refresh()
+                    await anyio.sleep(REFRESH_SECONDS)
+
+            drawing.start_soon(draw)
+            async for _ in run.events():
+                pass
+            drawing.cancel_scope.cancel()
+
+
+class _Picture:
+    """Draws the agents of a run from its state."""
+
+    def __init__(self, state: RunState, console: Console) -> None:
+        self._state = state
+        self._console = console
+        self._began = time.monotonic()
+        self._said: dict[str, str] = {}
+
+    def notice(self, agent: str, notice: TextDelta | Progress) -> None:
+        """Remember the newest progress of an agent's tool."""
+        if isinstance(notice, Progress):
+            share = f" {notice.done / notice.total:.0%}" if notice.total else ""
+            self._said[agent] = f"{notice.tool}{share} {notice.message}"
+
+    def render(self) -> Tree:
+        """Return the tree as it stands."""
+        state = self._state
+        seconds = time.monotonic() - self._began
+        usage = state.usage
+        tree = Tree(
+            Text(
+                f"{seconds:5.1f} s  {count(len(state.agents), 'agent')}  {count(usage.total_tokens, 'token')}  "
+                f"{dollars(None if state.unpriced else state.cost)}",
+                style="bold",
+            )
+        )
+        branches = {"": tree}
+        for agent in self._shown(list(state.agents.values())):
+            parent = agent.path.rpartition("/")[0]
+            branches[agent.path] = branches.get(parent, tree).add(self._line(agent))
+        return tree
+
+    def _shown(self, agents: list[AgentState]) -> list[AgentState]:
+        """Return as many agents as fit, those at work before those that are done."""
+        room = max(4, self._console.height - 4)
+        if len(agents) <= room:
+            return agents
+        busy = [agent for agent in agents if agent.report is None][:room]
+        rest = (
+            [agent for agent in agents if agent.report is not None][-(room - len(busy)) :]
+            if room > len(busy)
+            else []
+        )
+        chosen = {agent.path for agent in (*busy, *rest)}
+        return [agent for agent in agents if agent.path in chosen]
+
+    def _line(self, agent: AgentState) -> Text:
+        mark, style = _mark(agent)
+        doing = ""
+        if agent.report is None:
+            doing = (
+                "thinking" if agent.calling_model else ", ".join(tool for tool, _ in agent.running.values())
+            )
+            doing = self._said.get(agent.path, doing) if agent.running else doing
+        tokens = count(agent.usage.total_tokens, "token")
+        name = agent.path.rpartition("/")[2]
+        line = f"{mark} {name}  {count(agent.turns, 'turn')}  {tokens}  {doing}"
+        return Text(one_line(line, self._console.width - 8), style=style)
+
+
+def _mark(agent: AgentState) -> tuple[str, str]:
+    if agent.report is None:
+        return "…", ""
+    return {"done": ("✓", "green"), "partial": ("~", "yellow"), "failed": ("✗", "red")}[agent.report.status]

@@ -1,0 +1,192 @@
+"""A directory of journal files that looks like one journal.
+
+A file has one writer, yet two runs in two terminals should just work: each process writes the
+first file whose lock is free, and reading presents all files as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, groupby
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.events import Recorded
+from harness.journal.database import Durability, refusing
+from harness.journal.lock import StoreTaken
+from harness.journal.order import newest_first
+from harness.journal.port import RunSummary
+from harness.journal.reading import SqliteReader
+from harness.journal.sqlite import SqliteJournal
+
+_SEGMENT = re.compile(r"journal(?:-(\d+))?\.db")
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the journal files of a directory, the first one first; none if it does not exist."""
+    if not directory.is_dir():
+        return []
+    numbered = [
+        (int(match[1] or 1), path) for path in directory.iterdir() if (match := _SEGMENT.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(numbered)]
+
+
+class DirectoryReader:
+    """All journal files of a directory, only read; files that appear later are seen too."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def append(self, recorded: Sequence[Recorded]) -> None:
+        """Refuse.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise StoreError(f"{self.directory} was opened for reading; open it for writing to append to it")
+
+    async def durable(self) -> None:
+        """Return at once: nothing is pending."""
+
+    def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
+        """Yield the events of a run in order, from sequence `start`.
+
+        Raises:
+            StoreError: A file cannot be read, or needs a newer harness.
+        """
+        readers = (SqliteReader(path) for path in segments(self.directory))
+        return chain.from_iterable(reader.read(run_id, start=start) for reader in readers)
+
+    def runs(self) -> list[RunSummary]:
+        """Return the runs of all files, newest first.
+
+        Raises:
+            StoreError: A file cannot be read, or needs a newer harness.
+        """
+        readers = (SqliteReader(path) for path in segments(self.directory))
+        return newest_first(chain.from_iterable(reader.runs() for reader in readers))
+
+    async def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
+class DirectoryJournal:
+    """A directory open for writing: new runs go to a file of this process's own.
+
+    A run that began in another file is continued there, if no other process is writing that file.
+
+    Args:
+        directory: Made if it is missing, for this user only, with a `.gitignore` that hides it.
+        durability: `durable` survives a crash of the machine, `buffered` one of the process.
+
+    Raises:
+        StoreError: The directory or its files cannot be used.
+    """
+
+    def __init__(self, directory: str | Path, *, durability: Durability = "durable") -> None:
+        self.directory = Path(directory)
+        self._durability: Durability = durability
+        _make(self.directory)
+        self._own = self._open_first_free()
+        self._opened: dict[Path, SqliteJournal] = {self._own.path: self._own}
+        self._homes: dict[str, SqliteJournal] = {}
+        self._reader = DirectoryReader(self.directory)
+
+    @property
+    def path(self) -> Path:
+        """The file that new runs of this process go to."""
+        return self._own.path
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this object has committed."""
+        return sum(journal.commits for journal in self._opened.values())
+
+    def append(self, recorded: Sequence[Recorded]) -> None:
+        """Take events in order and return at once.
+
+        Raises:
+            StoreError: An earlier write failed, a sequence is missing or was used before, the
+                journal is closed, or another process is writing the file of this run.
+            TypeError: An event holds something that has no JSON form.
+        """
+        if len({item.run_id for item in recorded}) == 1:
+            self._home(recorded[0].run_id).append(recorded)
+            return
+        for run_id, its in groupby(recorded, key=lambda item: item.run_id):
+            self._home(run_id).append(list(its))
+
+    async def durable(self) -> None:
+        """Wait until everything appended so far is committed; returns at once if it is.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        for journal in tuple(self._opened.values()):
+            await journal.durable()
+
+    def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
+        """Yield the events of a run in order, from sequence `start`; blocks until they are committed.
+
+        Raises:
+            StoreError: A file cannot be read, or needs a newer harness.
+        """
+        home = self._homes.get(run_id)
+        return (home or self._reader).read(run_id, start=start)
+
+    def runs(self) -> list[RunSummary]:
+        """Return the runs of all files, newest first; blocks until what was appended is committed.
+
+        Raises:
+            StoreError: A file cannot be read, or needs a newer harness.
+        """
+        files = (self._opened.get(path) or SqliteReader(path) for path in segments(self.directory))
+        return newest_first(chain.from_iterable(file.runs() for file in files))
+
+    async def close(self) -> None:
+        """Write what is pending and let others write the files; does nothing the second time.
+
+        Raises:
+            StoreError: Something was lost and no call has said so yet.
+        """
+        failure: StoreError | None = None
+        for journal in self._opened.values():
+            try:
+                await journal.close()
+            except StoreError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _open_first_free(self) -> SqliteJournal:
+        for number in count(1):
+            path = self.directory / ("journal.db" if number == 1 else f"journal-{number}.db")
+            try:
+                return SqliteJournal(path, durability=self._durability)
+            except StoreTaken:
+                continue
+        raise AssertionError("numbers do not end")
+
+    def _home(self, run_id: str) -> SqliteJournal:
+        """Return the file that holds a run, opened for writing; the own one for a new run."""
+        home = self._homes.get(run_id)
+        if home is None:
+            home = self._homes[run_id] = self._find_home(run_id)
+        return home
+
+    def _find_home(self, run_id: str) -> SqliteJournal:
+        for path in segments(self.directory):
+            if path != self._own.path and SqliteReader(path).next_sequence(run_id):
+                if path not in self._opened:
+                    self._opened[path] = SqliteJournal(path, durability=self._durability)
+                return self._opened[path]
+        return self._own
+
+
+def _make(directory: Path) -> None:
+    with refusing(directory):
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (directory / ".gitignore").write_text("*\n", encoding="utf-8")

@@ -1,0 +1,57 @@
+"""The law every journal keeps: the events of a run are numbered from 0 without gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from harness.errors import StoreError
+from harness.events import Recorded, RunFinished, RunStarted
+from harness.journal.port import RunSummary
+
+
+class Order:
+    """Knows the next sequence of every run appended to.
+
+    Args:
+        find_next: Finds it for a run not met before; 0 for one that does not exist.
+    """
+
+    def __init__(self, find_next: Callable[[str], int]) -> None:
+        self._find_next = find_next
+        self._next: dict[str, int] = {}
+
+    def advance(self, recorded: Sequence[Recorded]) -> None:
+        """Accept all of `recorded` or nothing.
+
+        Raises:
+            StoreError: A sequence is missing or was used before.
+        """
+        following: dict[str, int] = {}
+        for item in recorded:
+            expected = following.get(item.run_id)
+            if expected is None:
+                expected = self._expected(item.run_id)
+            if item.sequence != expected:
+                fault = "was written before" if item.sequence < expected else "leaves a gap"
+                raise StoreError(
+                    f"event {item.sequence} of run {item.run_id} {fault}: the next one is {expected}"
+                )
+            following[item.run_id] = expected + 1
+        self._next.update(following)
+
+    def _expected(self, run_id: str) -> int:
+        expected = self._next.get(run_id)
+        return self._find_next(run_id) if expected is None else expected
+
+
+def summarise(first: Recorded, last: Recorded) -> RunSummary | None:
+    """Return the summary of a run from its first and last event; None if it has no beginning."""
+    if not isinstance(first.event, RunStarted):
+        return None
+    finished = last.event if isinstance(last.event, RunFinished) else None
+    return RunSummary(first.run_id, first.at, first.event, last.at if finished else None, finished)
+
+
+def newest_first(summaries: Iterable[RunSummary]) -> list[RunSummary]:
+    """Return the runs by start, the latest first."""
+    return sorted(summaries, key=lambda summary: (summary.started_at, summary.run_id), reverse=True)

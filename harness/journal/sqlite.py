@@ -1,0 +1,134 @@
+"""A journal in one SQLite file, written by one thread of one process."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.events import Recorded
+from harness.journal.codec import encode
+from harness.journal.database import Durability, open_for_reading, open_for_writing, refusing
+from harness.journal.lock import WriterLock
+from harness.journal.order import Order
+from harness.journal.port import RunSummary
+from harness.journal.reading import SqliteReader, next_sequence
+from harness.journal.writer import EventRow, GroupCommit
+
+
+class SqliteJournal:
+    """A journal file open for writing; `open_reader` reads one that others write.
+
+    Events are encoded when they are appended, so that later changes to what they refer to do no
+    harm and what cannot be encoded fails where it was made. All calls may come from any thread,
+    as long as one thread at a time appends to one run.
+
+    Args:
+        path: The file; it and its directory are made if they are missing, for this user only.
+        durability: `durable` survives a crash of the machine, `buffered` one of the process.
+
+    Raises:
+        StoreError: The file is being written by another process (`StoreTaken`), cannot be
+            written, is not a journal, is damaged, or was written by a newer harness.
+    """
+
+    def __init__(self, path: str | Path, *, durability: Durability = "durable") -> None:
+        self.path = Path(path)
+        with refusing(self.path):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = WriterLock(self.path)
+        try:
+            connection = open_for_writing(self.path, durability)
+            try:
+                self._lookup = open_for_reading(self.path)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._order = Order(lambda run_id: next_sequence(self._lookup, run_id))
+        self._writer = GroupCommit(self.path, connection)
+        self._reader = SqliteReader(self.path)
+        # Whoever forgets to close loses nothing but the way to hear of a failure.
+        atexit.register(self._writer.join)
+
+    @staticmethod
+    def open_reader(path: str | Path) -> SqliteReader:
+        """Return the file as a journal that is only read; needs no lock.
+
+        Raises:
+            StoreError: It is missing, is not a journal, is damaged, or needs a newer harness.
+        """
+        open_for_reading(Path(path)).close()
+        return SqliteReader(Path(path))
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this object has committed."""
+        return self._writer.commits
+
+    def append(self, recorded: Sequence[Recorded]) -> None:
+        """Take events in order, all or none, and return at once.
+
+        Blocks only while more than `writer.QUEUE_LIMIT` bytes wait for the disk.
+
+        Raises:
+            StoreError: An earlier write failed, a sequence is missing or was used before, or the
+                journal is closed.
+            TypeError: An event holds something that has no JSON form.
+        """
+        self._writer.refuse_if_over()
+        rows: list[EventRow] = []
+        contents: list[tuple[str, bytes]] = []
+        size = 0
+        for item in recorded:
+            event = item.event
+            body, its_contents = encode(event)
+            rows.append((item.run_id, item.sequence, item.at, getattr(event, "agent", ""), event.type, body))
+            size += len(body)
+            for content in its_contents:
+                contents.append(content)
+                size += len(content[1])
+        self._order.advance(recorded)
+        self._writer.put(rows, contents, size)
+
+    async def durable(self) -> None:
+        """Wait until everything appended so far is committed; returns at once if it is.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        await self._writer.committed()
+
+    def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
+        """Yield the events of a run in order, from sequence `start`; blocks until they are committed.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        self._writer.flush()
+        return self._reader.read(run_id, start=start)
+
+    def runs(self) -> list[RunSummary]:
+        """Return all runs, newest first; blocks until what was appended is committed.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        self._writer.flush()
+        return self._reader.runs()
+
+    async def close(self) -> None:
+        """Write what is pending and let others write the file; does nothing the second time.
+
+        Raises:
+            StoreError: Something was lost and no call has said so yet.
+        """
+        # Before the writer's connection: only the last one to close can empty the write-ahead log.
+        self._lookup.close()
+        try:
+            await self._writer.close()
+        finally:
+            atexit.unregister(self._writer.join)
+            self._lock.release()

@@ -1,0 +1,75 @@
+"""Budgets: shared allowances in a tree. What a child spends, all its ancestors spend.
+
+A child therefore never has more than any of them has left. Time is a deadline on the monotonic
+clock, so that changes of the wall clock do not matter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import anyio
+
+from harness.errors import LimitReached
+from harness.messages import Usage
+from harness.team import LimitsSpec
+
+
+class Budget:
+    """What one run or agent run may still spend."""
+
+    def __init__(self, scope: str, limits: LimitsSpec, *, parent: Budget | None = None) -> None:
+        self.scope = scope
+        self.limits = limits
+        self.parent = parent
+        self.usage = Usage()
+        self.cost = 0.0
+        self.turns = 0
+        own = anyio.current_time() + limits.minutes * 60 if limits.minutes is not None else math.inf
+        self.deadline = min(own, parent.deadline if parent else math.inf)
+        """On the event loop's monotonic clock."""
+
+    def child(self, scope: str, limits: LimitsSpec) -> Budget:
+        """Return a budget inside this one."""
+        return Budget(scope, limits, parent=self)
+
+    def spend(self, usage: Usage, cost: float) -> None:
+        """Take what a model call cost from this budget and all above it."""
+        for budget in self._upwards():
+            budget.usage += usage
+            budget.cost += cost
+
+    def begin_turn(self, next_tokens: int = 0) -> None:
+        """Count a turn that will send about `next_tokens`.
+
+        Raises:
+            LimitReached: This turn would pass a limit here or above.
+        """
+        for budget in self._upwards():
+            budget._check(next_tokens)
+        for budget in self._upwards():
+            budget.turns += 1
+
+    def expired(self) -> LimitReached | None:
+        """Return the time limit that has passed, if one has."""
+        now = anyio.current_time()
+        for budget in self._upwards():
+            if budget.limits.minutes is not None and now >= budget.deadline:
+                return LimitReached("minutes", budget.scope, budget.limits.minutes)
+        return None
+
+    def _check(self, next_tokens: int) -> None:
+        limits = self.limits
+        if limits.turns is not None and self.turns >= limits.turns:
+            raise LimitReached("turns", self.scope, limits.turns)
+        if limits.tokens is not None and self.usage.total_tokens + next_tokens > limits.tokens:
+            raise LimitReached("tokens", self.scope, limits.tokens)
+        if limits.usd is not None and self.cost >= limits.usd:
+            raise LimitReached("usd", self.scope, limits.usd)
+
+    def _upwards(self) -> Iterator[Budget]:
+        budget: Budget | None = self
+        while budget is not None:
+            yield budget
+            budget = budget.parent

@@ -1,0 +1,189 @@
+"""One agent run: it takes turns until it has handed in what it owes, or its budget ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from harness.errors import LimitReached, ModelError
+from harness.events import AgentRunFinished, EntryAppended, Event, LimitWasReached, ReplanRequested, Report
+from harness.limits import Budget
+from harness.loop.deliverable import CountTokens, Deliverable
+from harness.loop.log import Notices, RunLog
+from harness.loop.state import AgentState
+from harness.loop.turn import take_turn
+from harness.messages import Message, Text, ToolCall, ToolResult, user
+from harness.models.port import Model, Transcript
+from harness.permissions import Permissions
+from harness.tools.port import Tool
+
+IDENTICAL_FAILURES = 3
+"""A call that fails the same way this often is not tried a fourth time without a new plan."""
+
+MESSAGE_TOKENS = 4
+"""What a message costs beyond its text."""
+
+
+class StuckError(ModelError):
+    """An agent repeats a failing call, or says nothing, and has no other way to go on."""
+
+
+@dataclass
+class AgentRun:
+    """Everything one agent run works with; all that changes in it is in the run's log."""
+
+    path: str
+    lineage: tuple[str, ...]
+    """Names of this agent and of all agents it works for, from the entry agent down."""
+    model: Model
+    tools: Mapping[str, Tool]
+    transcript: Transcript
+    definition_tokens: int
+    """Tokens of the tool definitions, sent with every request."""
+    budget: Budget
+    deliverable: Deliverable
+    permissions: Permissions
+    log: RunLog
+    notices: Notices
+    count_tokens: CountTokens
+    on_finished: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def state(self) -> AgentState:
+        """What this agent run has come to."""
+        return self.log.state.agents[self.path]
+
+    def emit(self, event: Event) -> None:
+        """Record an event of this agent run."""
+        self.log.emit(event)
+
+    def append(self, origin: str, message: Message) -> None:
+        """Add an entry to the window and to the transcript."""
+        state = self.state
+        tokens = message_tokens(message, self.count_tokens)
+        self.emit(
+            EntryAppended(
+                agent=self.path,
+                entry=len(state.window.entries),
+                origin=origin,
+                message=message,
+                tokens=tokens,
+            )
+        )
+        self.transcript.append(message)
+
+    def request_tokens(self) -> int:
+        """Return our count of the tokens the next request will hold."""
+        return self.state.window.tokens + self.definition_tokens
+
+
+async def run_agent(agent: AgentRun) -> Report:
+    """Take turns until the agent hands in its report or cannot go on.
+
+    Keeps nothing that folding the emitted events would not rebuild. Never raises for what one agent
+    did wrong: a model that fails or a budget that ends becomes the status of the report.
+    """
+    report, error = await _work(agent)
+    agent.emit(AgentRunFinished(agent=agent.path, report=report, turns=agent.state.turns, error=error))
+    return report
+
+
+async def _work(agent: AgentRun) -> tuple[Report, str]:
+    try:
+        with anyio.CancelScope(deadline=agent.budget.deadline):
+            while agent.deliverable.accepted is None:
+                reply = await take_turn(agent)
+                if not reply.tool_calls:
+                    _settle(agent, reply)
+                elif agent.deliverable.accepted is None:
+                    _break_loops(agent)
+            return agent.deliverable.accepted, ""
+        limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
+    except LimitReached as reached:
+        limit = reached
+    except ModelError as error:
+        return _unfinished(agent, stop_reason="failed"), str(error)
+    agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
+    return _unfinished(agent, stop_reason=f"limit: {limit.limit} of {limit.scope}"), ""
+
+
+def _settle(agent: AgentRun, reply: Message) -> None:
+    """Take a reply without tool calls as the result, or say what is missing.
+
+    Raises:
+        StuckError: The model said nothing twice in a row.
+    """
+    if not reply.text.strip():
+        entries = agent.state.window.entries
+        if len(entries) >= 3 and entries[-2].origin == "nudge":
+            raise StuckError(f"the model {agent.model.name} gave an empty reply twice")
+        agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
+        return
+    complaint = agent.deliverable.offer_text(reply.text)
+    if complaint:
+        agent.append("nudge", user(complaint))
+
+
+def _break_loops(agent: AgentRun) -> None:
+    """Answer the third identical failure of a call with one request for another way.
+
+    Raises:
+        StuckError: There is nobody to make a new plan.
+    """
+    state = agent.state
+    for signature, times in state.failures.items():
+        if times < IDENTICAL_FAILURES:
+            continue
+        tool = signature.partition("\0")[0]
+        reason = f"{tool} failed {IDENTICAL_FAILURES} times in the same way"
+        if any(request.reason == reason for request in state.replans):
+            continue
+        if agent.deliverable.tool() is not None and len(agent.lineage) > 1:
+            raise StuckError(f"{reason}: {signature.rpartition(chr(0))[2][:300]}")
+        agent.emit(ReplanRequested(agent=agent.path, version=len(state.plans), reason=reason))
+        how = "Call `plan` with a revised plan" if "plan" in agent.tools else "Go about it in another way"
+        agent.append("nudge", user(f"{reason}. {how}, or finish with what you have."))
+
+
+def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
+    """Return what the agent has at the moment as its report."""
+    answer = next(
+        (entry.message.text for entry in reversed(agent.state.window.entries) if _is_answer(entry.message)),
+        "",
+    )
+    return Report(status="partial" if answer else "failed", answer=answer, stop_reason=stop_reason)
+
+
+def _is_answer(message: Message) -> bool:
+    return message.role == "assistant" and bool(message.text.strip()) and not message.tool_calls
+
+
+def message_tokens(message: Message, count: CountTokens) -> int:
+    """Return our count of a message's tokens."""
+    return MESSAGE_TOKENS + sum(_part_tokens(part, count) for part in message.parts)
+
+
+def _part_tokens(part: object, count: CountTokens) -> int:
+    if isinstance(part, Text):
+        return count(part.text)
+    if isinstance(part, ToolCall):
+        return count(part.arguments) + count(part.name)
+    if isinstance(part, ToolResult):
+        return count(part.text) + IMAGE_TOKENS * len(part.images)
+    return IMAGE_TOKENS
+
+
+IMAGE_TOKENS = 800
+"""What an image is taken to cost until a provider says otherwise."""
+
+
+def tokens_of_definitions(tools: Sequence[Tool], count: CountTokens) -> int:
+    """Return our count of the tokens that tool definitions take in every request."""
+    from harness.loop.brief import dumps
+
+    return sum(
+        count(tool.definition.description) + count(dumps(dict(tool.definition.parameters))) + 8
+        for tool in tools
+    )

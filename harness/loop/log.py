@@ -1,0 +1,80 @@
+"""One run's way into the journal: numbers events, keeps the live state, tells whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from harness.events import Event, Recorded
+from harness.journal.port import Journal
+from harness.loop.state import RunState
+from harness.models.port import Retrying, TextDelta
+
+Listener = Callable[[Recorded], None]
+"""Must not raise or block: it is called from inside the loop."""
+
+
+class RunLog:
+    """Takes every event of one run, in order."""
+
+    def __init__(self, run_id: str, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
+        self.run_id = run_id
+        self.state = RunState()
+        self._journal = journal
+        self._clock = clock
+        self._sequence = 0
+        self._listeners: list[Listener] = []
+
+    def emit(self, event: Event) -> None:
+        """Record an event.
+
+        Raises:
+            StoreError: The journal cannot be written; nothing further should be done.
+        """
+        recorded = Recorded(self.run_id, self._sequence, self._clock(), event)
+        self._journal.append((recorded,))
+        self._sequence += 1
+        self.state.apply(event)
+        for listener in self._listeners:
+            listener(recorded)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every event from now on."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Listener) -> None:
+        """Stop calling `listener`."""
+        self._listeners.remove(listener)
+
+    async def durable(self) -> None:
+        """Wait until everything so far is on disk."""
+        await self._journal.durable()
+
+
+class Notices:
+    """What is worth showing but not worth keeping: text as it streams, progress of tools."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[str, TextDelta | Progress], None]] = []
+
+    def listen(self, listener: Callable[[str, TextDelta | Progress], None]) -> None:
+        """Call `listener` with the agent's path and the notice."""
+        self._listeners.append(listener)
+
+    def send(self, agent: str, notice: TextDelta | Retrying | Progress) -> None:
+        """Tell whoever listens."""
+        if not isinstance(notice, Retrying):
+            for listener in self._listeners:
+                listener(agent, notice)
+
+
+class Progress:
+    """A tool says how far it is."""
+
+    __slots__ = ("done", "message", "tool", "total")
+
+    def __init__(self, tool: str, done: float, total: float | None, message: str) -> None:
+        self.tool = tool
+        self.done = done
+        self.total = total
+        self.message = message

@@ -1,0 +1,233 @@
+"""What a run has come to: a fold over its events, and the only state the loop keeps.
+
+The live run and a run read back from the journal apply the same events to the same classes, so
+`fold(events) == live state` holds at every point of a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from harness.context.window import Entry, Window
+from harness.events import (
+    AgentRunFinished,
+    AgentRunStarted,
+    CitationsVerified,
+    DeliverableRejected,
+    EntryAppended,
+    Event,
+    LimitWasReached,
+    ModelCallFinished,
+    ModelCallRetried,
+    ModelCallStarted,
+    PlanCreated,
+    PlanExecuted,
+    PlanTaskFinished,
+    PlanTaskStarted,
+    Recorded,
+    ReplanRequested,
+    Report,
+    RunFinished,
+    RunStarted,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolServerFailed,
+    ToolServerStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from harness.messages import Usage
+
+
+@dataclass
+class AgentState:
+    """One agent run so far."""
+
+    path: str
+    name: str
+    model: str
+    depth: int
+    window: Window = field(default_factory=Window)
+    turns: int = 0
+    usage: Usage = Usage()
+    """Of this agent's own calls, without its sub-agents'."""
+    cost: float = 0.0
+    running: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """Tool calls under way: key to tool and arguments."""
+    failures: Counter[str] = field(default_factory=Counter[str])
+    """How often the same call failed in the same way."""
+    plans: list[PlanCreated] = field(default_factory=list[PlanCreated])
+    task_status: dict[str, str] = field(default_factory=dict[str, str])
+    """Status of the tasks of the newest plan."""
+    replans: list[ReplanRequested] = field(default_factory=list[ReplanRequested])
+    rejections: int = 0
+    """How often its report or answer was sent back."""
+    calling_model: bool = False
+    report: Report | None = None
+    """Set once it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The result of one tool call, as a place that quotations can stand in."""
+
+    tool: str
+    arguments: str
+    text: str
+
+
+@dataclass
+class RunState:
+    """One run so far."""
+
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+    agents: dict[str, AgentState] = field(default_factory=dict[str, AgentState])
+    usage: Usage = Usage()
+    cost: float = 0.0
+    unpriced: bool = False
+    """True if a call was made to a model whose price is unknown."""
+    readings: list[Reading] = field(default_factory=list[Reading])
+    """What tools gave this run to read, in the order it came."""
+    whole_results: dict[str, str] = field(default_factory=dict[str, str])
+    """The full text of results that were shown shortened, by call key."""
+    notes: list[str] = field(default_factory=list[str])
+    errors: dict[str, str] = field(default_factory=dict[str, str])
+    """Why agent runs failed, by path."""
+    events: int = 0
+
+    def apply(self, event: Event) -> None:
+        """Take one event into account."""
+        self.events += 1
+        _APPLY[type(event)](self, event)  # pyright: ignore[reportArgumentType]
+
+
+def fold(recorded: Iterable[Recorded]) -> RunState:
+    """Return what the events add up to."""
+    state = RunState()
+    for item in recorded:
+        state.apply(item.event)
+    return state
+
+
+def call_signature(tool: str, arguments: str, result: str) -> str:
+    """Return what makes two failures of a call the same failure."""
+    return f"{tool}\0{arguments}\0{result}"
+
+
+def _run_started(state: RunState, event: RunStarted) -> None:
+    state.started = event
+
+
+def _run_finished(state: RunState, event: RunFinished) -> None:
+    state.finished = event
+
+
+def _agent_run_started(state: RunState, event: AgentRunStarted) -> None:
+    state.agents[event.agent] = AgentState(event.agent, event.name, event.model, event.depth)
+
+
+def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
+    agent = state.agents[event.agent]
+    agent.report = event.report
+    if event.error:
+        state.errors[event.agent] = event.error
+    agent.running.clear()
+    agent.calling_model = False
+
+
+def _entry_appended(state: RunState, event: EntryAppended) -> None:
+    state.agents[event.agent].window.append(Entry(event.origin, event.message, event.tokens))
+
+
+def _turn_started(state: RunState, event: TurnStarted) -> None:
+    state.agents[event.agent].turns = event.turn
+
+
+def _model_call_started(state: RunState, event: ModelCallStarted) -> None:
+    state.agents[event.agent].calling_model = True
+
+
+def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
+    agent = state.agents[event.agent]
+    agent.calling_model = False
+    agent.usage += event.usage
+    state.usage += event.usage
+    if event.cost is None:
+        state.unpriced = True
+    else:
+        agent.cost += event.cost
+        state.cost += event.cost
+    for note in event.notes:
+        if note not in state.notes:
+            state.notes.append(note)
+
+
+def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
+    state.agents[event.agent].running[event.key] = (event.tool, event.arguments)
+
+
+def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
+    agent = state.agents[event.agent]
+    _, arguments = agent.running.pop(event.key, ("", ""))
+    if event.whole is not None:
+        state.whole_results[event.key] = event.whole
+    if event.is_error:
+        agent.failures[call_signature(event.tool, arguments, event.shown)] += 1
+    elif event.external:
+        state.readings.append(Reading(event.tool, arguments, event.shown))
+
+
+def _plan_created(state: RunState, event: PlanCreated) -> None:
+    agent = state.agents[event.agent]
+    agent.plans.append(event)
+    kept = {task: agent.task_status[task] for task in event.kept}
+    agent.task_status = {task.id: kept.get(task.id, "waiting") for task in event.tasks}
+
+
+def _plan_task_started(state: RunState, event: PlanTaskStarted) -> None:
+    state.agents[event.agent].task_status[event.task] = "running"
+
+
+def _plan_task_finished(state: RunState, event: PlanTaskFinished) -> None:
+    state.agents[event.agent].task_status[event.task] = event.status
+
+
+def _replan_requested(state: RunState, event: ReplanRequested) -> None:
+    state.agents[event.agent].replans.append(event)
+
+
+def _deliverable_rejected(state: RunState, event: DeliverableRejected) -> None:
+    state.agents[event.agent].rejections += 1
+
+
+def _nothing(state: RunState, event: Event) -> None:
+    """Some events only tell; they change no state."""
+
+
+_APPLY = {
+    RunStarted: _run_started,
+    RunFinished: _run_finished,
+    AgentRunStarted: _agent_run_started,
+    AgentRunFinished: _agent_run_finished,
+    EntryAppended: _entry_appended,
+    TurnStarted: _turn_started,
+    TurnFinished: _nothing,
+    ModelCallStarted: _model_call_started,
+    ModelCallRetried: _nothing,
+    ModelCallFinished: _model_call_finished,
+    ToolCallStarted: _tool_call_started,
+    ToolCallFinished: _tool_call_finished,
+    ToolServerStarted: _nothing,
+    ToolServerFailed: _nothing,
+    PlanCreated: _plan_created,
+    PlanTaskStarted: _plan_task_started,
+    PlanTaskFinished: _plan_task_finished,
+    PlanExecuted: _nothing,
+    ReplanRequested: _replan_requested,
+    DeliverableRejected: _deliverable_rejected,
+    CitationsVerified: _nothing,
+    LimitWasReached: _nothing,
+}

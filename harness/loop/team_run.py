@@ -1,0 +1,321 @@
+"""One run of a team: opens its agent runs, and turns a task into a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import anyio
+
+from harness.errors import HarnessError, StoreError, ToolError
+from harness.events import (
+    AgentRunFinished,
+    AgentRunStarted,
+    Brief,
+    Event,
+    Report,
+    RunFinished,
+    RunStarted,
+    RunStopReason,
+)
+from harness.limits import Budget
+from harness.loop.agent import AgentRun, run_agent, tokens_of_definitions
+from harness.loop.brief import render_brief
+from harness.loop.delegation import Delegation, describe
+from harness.loop.deliverable import CountTokens, Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
+from harness.loop.log import Notices, RunLog
+from harness.messages import Message, Reasoning, ToolDefinition, system, user
+from harness.models.port import Model
+from harness.permissions import Permissions
+from harness.team import AgentSpec, LimitsSpec, Team
+from harness.tools.port import CallContext, Tool, ToolOutput
+from harness.tools.results import page
+
+DEFAULT_TURNS = 100
+"""Turns of one agent run where the team file sets no limit: a loop must end some time."""
+
+DEFAULT_DEPTH = 3
+DEFAULT_PARALLEL = 8
+
+
+class ScopedTools(Protocol):
+    """Hands out an agent's tools, from servers that live as long as their scope."""
+
+    def __call__(
+        self, patterns: Sequence[str], *, agent: str, emit: Callable[[Event], None]
+    ) -> AbstractAsyncContextManager[list[Tool]]:
+        """Open the tools of the agent run at path `agent`."""
+        ...
+
+
+@dataclass
+class TeamRun:
+    """What the agent runs of one run share."""
+
+    team: Team
+    models: Mapping[str, Model]
+    """By agent name."""
+    tools: ScopedTools
+    log: RunLog
+    notices: Notices
+    count_tokens: CountTokens
+    harness_version: str = ""
+    permissions: Permissions = field(init=False)
+    budget: Budget = field(init=False)
+    slots: anyio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.team.spec.limits
+        self.permissions = Permissions(self.team.spec.permissions)
+        self.budget = Budget("the run", limits)
+        self.slots = anyio.Semaphore(limits.parallel or DEFAULT_PARALLEL)
+        self._waiting: dict[str, int] = {}
+
+    async def execute(self, task: Message) -> RunFinished:
+        """Run the team on `task` to its end and record it.
+
+        Raises:
+            StoreError: The journal cannot be written.
+        """
+        spec = self.team.spec
+        self.log.emit(
+            RunStarted(
+                team_name=spec.name,
+                team_digest=self.team.digest,
+                team=self.team.source,
+                task=task,
+                entry=spec.entry,
+                harness_version=self.harness_version,
+            )
+        )
+        deliverable: Deliverable | None = None
+        try:
+            async with self._open(spec.entry, spec.entry, task) as agent:
+                deliverable = agent.deliverable
+                report = await run_agent(agent)
+                if isinstance(deliverable, StructuredAnswer) and report.stop_reason != "done":
+                    report = self._salvage(deliverable, report)
+            error = report.answer if report.status == "failed" and report.stop_reason != "done" else ""
+            finished = self._finished(report, deliverable, self._last_error(spec.entry) or error)
+        except StoreError:
+            raise
+        except HarnessError as problem:
+            finished = self._finished(
+                Report(status="failed", answer="", stop_reason="failed"), None, str(problem)
+            )
+        self.log.emit(finished)
+        await self.log.durable()
+        return finished
+
+    def stop(self, reason: RunStopReason) -> RunFinished:
+        """Record that the run was ended from outside; what it has stays in the journal."""
+        finished = self._finished(Report(status="failed", answer="", stop_reason=reason), None, "")
+        finished = replace(finished, stop_reason=reason)
+        self.log.emit(finished)
+        return finished
+
+    async def run_child(
+        self, parent: AgentRun, name: str, path: str, brief: Brief, *, call: CallContext, task_id: str = ""
+    ) -> Report:
+        """Run one sub-agent; see `harness.loop.delegation.RunChild`."""
+        message = user(render_brief(brief))
+        async with self._slot(parent):
+            try:
+                async with self._open(
+                    name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
+                ) as agent:
+                    return await run_agent(agent)
+            except StoreError:
+                raise
+            except Exception as error:
+                report = Report(status="failed", answer="", stop_reason="failed")
+                text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+                report = replace(report, answer=f"{name} could not work: {text}")
+                if path in self.log.state.agents:
+                    self.log.emit(AgentRunFinished(agent=path, report=report, turns=0, error=text))
+                return report
+
+    @asynccontextmanager
+    async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
+        """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
+        lends = len(parent.lineage) > 1
+        if lends:
+            self._waiting[parent.path] = self._waiting.get(parent.path, 0) + 1
+            if self._waiting[parent.path] == 1:
+                self.slots.release()
+        try:
+            async with self.slots:
+                yield
+        finally:
+            if lends:
+                self._waiting[parent.path] -= 1
+                if not self._waiting[parent.path]:
+                    with anyio.CancelScope(shield=True):
+                        await self.slots.acquire()
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        name: str,
+        path: str,
+        message: Message,
+        *,
+        parent: AgentRun | None = None,
+        brief: Brief | None = None,
+        call: CallContext | None = None,
+        task_id: str = "",
+    ) -> AsyncGenerator[AgentRun]:
+        """Open an agent run with a fresh window: its instructions, its brief, its own tools."""
+        spec = self.team.spec.agents[name]
+        model = self.models[name]
+        lineage = (*parent.lineage, name) if parent else (name,)
+        delegation = self._delegation(spec, depth=len(lineage) - 1)
+        deliverable = self._deliverable(path, spec, entry=parent is None)
+        async with self.tools(spec.tools, agent=path, emit=self.log.emit) as served:
+            tools = [*served, *(delegation.tools() if delegation else ())]
+            if tools:
+                tools.append(self._read_result(path))
+            handing_in = deliverable.tool()
+            if handing_in:
+                tools.append(handing_in)
+            agent = AgentRun(
+                path=path,
+                lineage=lineage,
+                model=model,
+                tools={tool.definition.name: tool for tool in tools},
+                transcript=model.open([tool.definition for tool in tools]),
+                definition_tokens=tokens_of_definitions(tools, self.count_tokens),
+                budget=(parent.budget if parent else self.budget).child(path, _with_defaults(spec.limits)),
+                deliverable=deliverable,
+                permissions=self.permissions,
+                log=self.log,
+                notices=self.notices,
+                count_tokens=self.count_tokens,
+            )
+            if delegation:
+                delegation.owner = agent
+            self._began(agent, spec, tools, brief, call, task_id)
+            agent.append("system", system(spec.instructions))
+            agent.append("brief" if parent else "task", message)
+            yield agent
+
+    def _began(
+        self,
+        agent: AgentRun,
+        spec: AgentSpec,
+        tools: Sequence[Tool],
+        brief: Brief | None,
+        call: CallContext | None,
+        task_id: str,
+    ) -> None:
+        definitions: tuple[ToolDefinition, ...] = tuple(tool.definition for tool in tools)
+        self.log.emit(
+            AgentRunStarted(
+                agent=agent.path,
+                name=agent.lineage[-1],
+                description=spec.description,
+                model=agent.model.name,
+                provider=agent.model.provider,
+                tools=definitions,
+                brief=brief,
+                depth=len(agent.lineage) - 1,
+                parent_call=call.key if call else "",
+                task_id=task_id,
+            )
+        )
+
+    def _delegation(self, spec: AgentSpec, *, depth: int) -> Delegation | None:
+        allowed = self.team.spec.limits.depth or DEFAULT_DEPTH
+        own = spec.limits.depth
+        if not spec.delegates or depth >= allowed or own == 0:
+            return None
+        descriptions = {name: self.team.spec.agents[name].description for name in spec.delegates}
+        return Delegation(describe(spec.delegates, descriptions), self.run_child)
+
+    def _deliverable(self, path: str, spec: AgentSpec, *, entry: bool) -> Deliverable:
+        if not entry:
+            return SubAgentReport(path, spec.report, emit=self.log.emit, count=self.count_tokens)
+        if spec.output.json_schema is None and spec.output.citations == "none":
+            return PlainAnswer()
+        return StructuredAnswer(
+            path, spec.output, emit=self.log.emit, readings=lambda: self.log.state.readings
+        )
+
+    def _read_result(self, path: str) -> Tool:
+        """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
+        parameters = {
+            "type": "object",
+            "properties": {
+                "handle": {"type": "string"},
+                "offset": {"type": "integer", "minimum": 0, "description": "Characters to pass over."},
+                "limit": {"type": "integer", "minimum": 1, "maximum": 20000, "description": "Default 8000."},
+            },
+            "required": ["handle"],
+            "additionalProperties": False,
+        }
+
+        async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
+            text = self._resolve(path, arguments["handle"])
+            return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
+
+        definition = ToolDefinition(
+            "read_result", "Read more of a result or a report by its handle.", parameters
+        )
+        return Tool(definition, invoke, effect="read")
+
+    def _resolve(self, path: str, handle: str) -> str:
+        """Return what a handle stands for, if it belongs to this agent run or one below it."""
+        kind, _, place = handle.partition(":")
+        if place == path or place.startswith(f"{path}/"):
+            if kind == "result" and place in self.log.state.whole_results:
+                return self.log.state.whole_results[place]
+            if kind == "agent" and place in self.log.state.agents and place != path:
+                entries = self.log.state.agents[place].window.entries
+                return "\n\n".join(f"[{entry.origin}]\n{_visible(entry.message)}" for entry in entries)
+        raise ToolError(f"there is nothing to read at {handle!r}")
+
+    def _salvage(self, deliverable: StructuredAnswer, report: Report) -> Report:
+        """Build what can be said from the reports that came back before the run was stopped."""
+        evidence = [
+            item
+            for agent in self.log.state.agents.values()
+            if agent.report is not None
+            for item in agent.report.evidence
+        ]
+        return replace(deliverable.offer_evidence(evidence), stop_reason=report.stop_reason)
+
+    def _last_error(self, path: str) -> str:
+        return self.log.state.errors.get(path, "")
+
+    def _finished(self, report: Report, deliverable: Deliverable | None, error: str) -> RunFinished:
+        state = self.log.state
+        stop_reason: RunStopReason = "done"
+        if report.stop_reason.startswith("limit"):
+            stop_reason = "limit"
+            error = error or f"stopped by the {report.stop_reason}"
+        elif report.status == "failed" and report.stop_reason != "done":
+            stop_reason = "failed"
+        return RunFinished(
+            run_id=self.log.run_id,
+            stop_reason=stop_reason,
+            output=report.data if report.data is not None else report.answer,
+            citations=deliverable.citations if deliverable else (),
+            dropped=deliverable.dropped if deliverable else (),
+            notes=tuple(state.notes),
+            usage=state.usage,
+            cost=None if state.unpriced else state.cost,
+            error=error,
+        )
+
+
+def _with_defaults(limits: LimitsSpec) -> LimitsSpec:
+    return limits if limits.turns is not None else limits.model_copy(update={"turns": DEFAULT_TURNS})
+
+
+def _visible(message: Message) -> str:
+    """Return a message as another agent may read it: without thinking."""
+    parts = [part for part in message.parts if not isinstance(part, Reasoning)]
+    calls = [f"{call.name}({call.arguments})" for call in message.tool_calls]
+    return "\n".join([Message(message.role, tuple(parts)).text, *calls]).strip()

@@ -1,0 +1,263 @@
+"""Replies of the Chat Completions API: a whole document, or the chunks of a stream put together.
+
+Servers that call themselves compatible differ most here: call ids may be missing or repeated,
+fragments may lack their index, arguments may be an object, a stream may end without `[DONE]`. What
+can be read without guessing is read; what cannot is a `TransientFault`, so that the request is made
+again. Source: https://platform.openai.com/docs/api-reference/chat/object and `chat/streaming`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from harness.messages import Message, Part, Reasoning, StopReason, Text, ToolCall, Usage
+from harness.models.faults import TransientFault, fault_of
+from harness.models.http import decode_json, encode_json
+from harness.models.port import ModelResponse, TextDelta
+
+_MOST_TOKENS = 1_000_000_000
+_DONE = b"[DONE]"
+
+
+@dataclass(slots=True)
+class CallDraft:
+    """A tool call while its fragments arrive; everything may still be empty."""
+
+    id: str = ""
+    name: str = ""
+    """The name on the wire."""
+    arguments: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class ReplyDraft:
+    """One reply while it is read."""
+
+    texts: list[str] = field(default_factory=list[str])
+    reasoning: list[str] = field(default_factory=list[str])
+    refusals: list[str] = field(default_factory=list[str])
+    calls: list[CallDraft] = field(default_factory=list[CallDraft])
+    finish_reason: str = ""
+    usage: Usage | None = None
+    model: str = ""
+    response_id: str = ""
+
+    def take_document(self, document: Any) -> None:
+        """Take over what a reply and a chunk of a stream have in common."""
+        self.model = self.model or _text(document.get("model"))
+        self.response_id = self.response_id or _text(document.get("id"))
+        self.usage = usage_of(document.get("usage")) or self.usage
+
+    def take_message(self, message: Mapping[str, Any]) -> str:
+        """Take over text, reasoning and refusal of a message or a delta and return its text."""
+        content: Any = message.get("content")
+        if content:
+            text = content if isinstance(content, str) else _joined(content)
+            self.texts.append(text)
+        else:
+            text = ""
+        if thought := message.get("reasoning_content") or message.get("reasoning"):
+            self.reasoning.append(_text(thought))
+        if refusal := message.get("refusal"):
+            self.refusals.append(_text(refusal))
+        return text
+
+    def response(
+        self, *, model: str, name_of: Mapping[str, str], unused_id: Callable[[str], str]
+    ) -> ModelResponse:
+        """Return the finished reply.
+
+        `name_of` gives the project's name for a name on the wire; `unused_id` returns the id it is
+        given, or another one if that is empty or was used before.
+        """
+        notes: list[str] = []
+        parts: list[Part] = []
+        if thought := "".join(self.reasoning):
+            parts.append(Reasoning(thought, provider="openai", model=self.model or model))
+        if text := "".join(self.texts) + "".join(self.refusals):
+            parts.append(Text(text))
+        stop_reason = self._stop_reason()
+        if stop_reason == "length" and self.calls:
+            notes.append(f"the length limit cut off {len(self.calls)} tool call(s), which were not run")
+        else:
+            for call in self.calls:
+                identity = unused_id(call.id)
+                if identity != call.id:
+                    notes.append(f"the endpoint gave the tool call {call.name!r} no id of its own")
+                name = name_of.get(call.name, call.name)
+                parts.append(ToolCall(identity, name, "".join(call.arguments)))
+        message = Message("assistant", tuple(parts))
+        return ModelResponse(
+            message, stop_reason, self.usage, self.model or model, self.response_id, tuple(notes)
+        )
+
+    def _stop_reason(self) -> StopReason:
+        if self.finish_reason == "length":
+            return "length"
+        if self.finish_reason == "content_filter" or self.refusals:
+            return "refusal"
+        return "tool_calls" if self.calls else "end"
+
+
+def read_reply(body: bytes, *, place: str) -> ReplyDraft:
+    """Return the reply in a whole response body.
+
+    Raises:
+        TransientFault: It holds no reply.
+        ModelError: It holds an error that is not worth repeating.
+    """
+    document = _checked(decode_json(body), place=place)
+    choices = _objects(document.get("choices"))
+    if not choices:
+        raise TransientFault("the endpoint answered without any choice")
+    message = _object(choices[0].get("message"))
+    if not message:
+        raise TransientFault("the endpoint answered with a choice that holds no message")
+    draft = ReplyDraft(finish_reason=_text(choices[0].get("finish_reason")))
+    draft.take_document(document)
+    draft.take_message(message)
+    for call in _objects(message.get("tool_calls")):
+        function = _object(call.get("function"))
+        arguments = _arguments(function.get("arguments"))
+        draft.calls.append(CallDraft(_text(call.get("id")), _text(function.get("name")), [arguments]))
+    return draft
+
+
+class StreamedReply:
+    """Puts a reply together from the events of a stream."""
+
+    def __init__(self, *, place: str) -> None:
+        self._place = place
+        self._draft = ReplyDraft()
+        self._calls: dict[int, CallDraft] = {}
+        self._seen_choice = False
+        self.done = False
+        """True once the stream said that it is over."""
+
+    @property
+    def whole(self) -> bool:
+        """True once nothing of the message can be missing."""
+        return self._seen_choice and (self.done or self._draft.finish_reason != "")
+
+    def take(self, event: bytes) -> TextDelta | None:
+        """Take one event and return the text that came with it.
+
+        Raises:
+            TransientFault: The event cannot be read, or tells of an error that may pass.
+            ModelError: The event tells of an error that is not worth repeating.
+        """
+        if event == _DONE:
+            self.done = True
+            return None
+        chunk = _checked(decode_json(event), place=self._place)
+        self._draft.take_document(chunk)
+        text = ""
+        for choice in _objects(chunk.get("choices")):
+            self._seen_choice = True
+            if reason := choice.get("finish_reason"):
+                self._draft.finish_reason = _text(reason)
+            delta = _object(choice.get("delta"))
+            text += self._draft.take_message(delta)
+            for fragment in _objects(delta.get("tool_calls")):
+                self._take_fragment(fragment)
+        return TextDelta(text) if text else None
+
+    def finish(self) -> ReplyDraft:
+        """Return the reply after the last event.
+
+        Raises:
+            TransientFault: The stream ended too early; nothing of it may be used.
+        """
+        if not self.whole:
+            raise TransientFault("the stream was cut before its end")
+        return self._draft
+
+    def _take_fragment(self, fragment: Mapping[str, Any]) -> None:
+        function = _object(fragment.get("function"))
+        identity, name = _text(fragment.get("id")), _text(function.get("name"))
+        call = self._call_of(fragment.get("index"), identity, name)
+        call.id = call.id or identity
+        if name != call.name:
+            call.name += name
+        if arguments := _arguments(function.get("arguments")):
+            call.arguments.append(arguments)
+
+    def _call_of(self, index: Any, identity: str, name: str) -> CallDraft:
+        """Return the call that a fragment belongs to.
+
+        The index decides. Where it is missing, or where one index brings a new name under a new
+        id, a named fragment begins a new call and any other continues the last one.
+        """
+        calls = self._draft.calls
+        known = self._calls.get(index) if isinstance(index, int) else None
+        if known is None and not isinstance(index, int) and calls:
+            same = next((call for call in calls if identity and call.id == identity), None)
+            known = same or (None if name else calls[-1])
+        if known is not None and not (name and identity and known.id and known.id != identity):
+            return known
+        call = CallDraft()
+        calls.append(call)
+        if isinstance(index, int):
+            self._calls[index] = call
+        return call
+
+
+def usage_of(reported: Any) -> Usage | None:
+    """Return what a `usage` object reports, or None where it is missing or cannot be true.
+
+    Some servers leave reasoning out of `completion_tokens` and count it only in `total_tokens`; it
+    is added, since `Usage.output_tokens` holds all output.
+    """
+    fields = _object(reported)
+    prompt, completion = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+    if prompt is None or completion is None:
+        return None
+    reasoning = _count(_object(fields.get("completion_tokens_details")).get("reasoning_tokens")) or 0
+    if reasoning and fields.get("total_tokens") == prompt + completion + reasoning:
+        completion += reasoning
+    cached = _count(_object(fields.get("prompt_tokens_details")).get("cached_tokens")) or 0
+    return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion), calls=1)
+
+
+def _checked(document: Any, *, place: str) -> dict[str, Any]:
+    """Return a document that is an object and reports no error."""
+    if not isinstance(document, dict):
+        raise TransientFault("the endpoint sent JSON that is not an object")
+    fields = cast("dict[str, Any]", document)
+    error: Any = fields.get("error")
+    if not error:
+        return fields
+    code = _object(error).get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    raise fault_of(status, {}, encode_json(fields), place=place)
+
+
+def _count(value: Any) -> int | None:
+    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if plausible else None
+
+
+def _arguments(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else encode_json(value).decode()
+
+
+def _joined(content: Any) -> str:
+    return "".join(_text(part.get("text")) for part in _objects(content))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        return []
+    return [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]

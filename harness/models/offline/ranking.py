@@ -1,0 +1,294 @@
+"""Units ranked by how well they answer a question."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.models.offline.passages import Passage
+from harness.models.offline.quality import weakness
+from harness.models.offline.sentences import Unit, is_code_source, split_units
+from harness.models.offline.terms import STOPWORDS, WEAK_WORDS, is_name, overlap, shingles, stem, terms, words
+
+_MOST_UNITS = 8000
+_ASKS = (
+    (
+        "amount",
+        r"\bhow (?:many|much|long|often|fast|big|large|old|far|high)\b|\b(?:number|percentage|share|size|cost|limit) of\b",
+    ),
+    ("reason", r"\bwhy\b|\breasons?\b|\bcauses?\b|\bwarum\b|\bpourquoi\b"),
+    ("manner", r"\bhow (?:does|do|is|are|can|to|should|did|was|were)\b"),
+    ("time", r"\bwhen\b|\bwhat (?:year|date)\b|\bsince\b"),
+    ("signature", r"\barguments?\b|\bparameters?\b|\bsignature\b|\breturns?\b|\boptions?\b|\bdefaults?\b"),
+    (
+        "definition",
+        r"\bwhat (?:is|are|was|were|does)\b|\bdefin(?:e|ition)\b|\bmeaning of\b|\bwas ist\b|\bwho is\b",
+    ),
+    (
+        "limits",
+        r"\blimit(?:s|ations?)\b|\bcan it not\b|\bdrawbacks?\b|\bdisadvantages?\b|\bproblems?\b|\brisks?\b",
+    ),
+    ("difference", r"\bdiffer(?:s|ence|ences|ent)?\b|\bcompar\w+\b|\bversus\b|\bvs\b|\bbetter\b"),
+)
+_SHAPES = {
+    "amount": r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million|half|twice)\b",
+    "reason": r"\b(?:because|so that|since|therefore|reason|due to|in order to|avoids?|prevents?|otherwise|hence|thus|lets?|why)\b",
+    "manner": r"\b(?:by|via|using|through|first|then|each|when|uses?|calls?|returns?|keeps?|sends?|creates?|runs?)\b|→|->",
+    "time": r"\b(?:1[89]|20)\d\d\b|\bversion \d|\b(?:when|since|until|before|after|as soon as|whenever)\b",
+    "signature": r"\bdef \w+\(|\w\(.*[=,].*\)|:param|\bparameters?\b|\barguments?\b|\bdefaults?\b|\bkeyword\b",
+    "limits": r"\b(?:cannot|can't|not|only|never|limit\w*|unless|except|fails?|slow\w*|costs?|at most|must|no longer|without)\b",
+    "difference": r"\b(?:than|unlike|whereas|while|but|instead|both|only|however|contrast|versus|vs|differ\w*)\b",
+}
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a question asks for, in terms."""
+
+    weights: dict[str, float]
+    anchors: frozenset[str]
+    """Terms without which a text is about something else: names and quoted words."""
+    asks: frozenset[str]
+    subject: str
+    """The topic words of the question, stemmed and joined, for finding definitions."""
+    text: str
+    compounds: dict[str, frozenset[str]]
+    """Dotted and hyphenated names with their pieces; all pieces together stand for the name."""
+
+    def expand(self, bag: set[str]) -> set[str]:
+        """Return a bag of terms with the names whose pieces it holds."""
+        return bag | {name for name, pieces in self.compounds.items() if pieces <= bag}
+
+    @property
+    def total(self) -> float:
+        """The weight of all terms."""
+        return sum(self.weights.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A unit with its place and its worth."""
+
+    unit: Unit
+    passage: Passage
+    score: float
+    coverage: float
+    """Share of the question's weight that the unit and its context carry."""
+    weak: str
+    """Why its source is weak, or an empty string."""
+
+
+def read_query(question: str) -> Query:
+    """Return the weighted terms and the kind of a question."""
+    question = question[:6000]
+    quoted = set(terms(" ".join(re.findall(r"[\"“«`']([^\"”»`'\n]{2,80})[\"”»`']", question))))
+    weights: dict[str, float] = {}
+    anchors: set[str] = set()
+    compounds: dict[str, frozenset[str]] = {}
+    listed = words(question)
+    for position, word in enumerate(listed):
+        found = terms(word)
+        if not found or word.lower() in STOPWORDS:
+            continue
+        weak = word.lower() in WEAK_WORDS
+        named = is_name(word) or (position > 0 and word[:1].isupper() and not word.isupper())
+        weight = 0.25 if weak and not named else 1.5 if named or found[0] in quoted else 1.0
+        if named and len(found) == 1:
+            anchors.add(found[0])
+        for index, term in enumerate(found):
+            share = weight if index == 0 else weight * 0.5
+            weights[term] = max(weights.get(term, 0.0), share)
+        if len(found) > 1:
+            compounds[found[0]] = frozenset(found[1:])
+            anchors.update(found[-1:] if is_name(word) else ())
+    heaviest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:24]
+    asks = frozenset(name for name, pattern in _ASKS if re.search(pattern, question, re.IGNORECASE))
+    subject = " ".join(term for term in weights if weights[term] >= 1.0)
+    return Query(
+        dict(heaviest), frozenset(anchors & dict(heaviest).keys()), asks, subject, question, compounds
+    )
+
+
+def rank(query: Query, passages: Sequence[Passage]) -> list[Candidate]:
+    """Return the units of all passages that share terms with the question, best first."""
+    split = [
+        (passage, split_units(passage.text, code=is_code_source(passage.source))) for passage in passages
+    ]
+    split = _cut(split)
+    bags = [[set(terms(unit.text)) for unit in units] for _, units in split]
+    weights = _weigh(query, [bag for row in bags for bag in row])
+    found: list[Candidate] = []
+    for (passage, units), row in zip(split, bags, strict=True):
+        place = set(terms(f"{passage.source} {passage.title}"))
+        weak = weakness(passage.source, passage.text, query.text)
+        for index, (unit, bag) in enumerate(zip(units, row, strict=True)):
+            head = set(terms(f"{unit.heading or passage.title} {unit.label}"))
+            if not (bag | head) & weights.keys():
+                continue
+            around = set[str]().union(*row[max(0, index - 1) : index + 2])
+            found.append(_judge(query, weights, unit, passage, bag, (head, place, around), weak))
+    return sorted(found, key=lambda found: (-found.score, found.passage.source, found.unit.start))
+
+
+def choose(candidates: Sequence[Candidate], count: int, *, per_source: int = 3) -> list[Candidate]:
+    """Return the best and most different candidates (Maximal Marginal Relevance)."""
+    pool = list(candidates[:80])
+    prints = {id(found): shingles(found.unit.text, size=2) for found in pool}
+    chosen: list[Candidate] = []
+    taken: Counter[str] = Counter()
+    while pool and len(chosen) < count:
+
+        def worth(found: Candidate) -> float:
+            same = max((overlap(prints[id(found)], prints[id(other)]) for other in chosen), default=0.0)
+            crowd = 0.12 * max(0, taken[found.passage.source] - 1)
+            return found.score * (1 - 0.7 * same) - crowd * found.score
+
+        best = max(pool, key=worth)
+        pool.remove(best)
+        same = max((overlap(prints[id(best)], prints[id(other)]) for other in chosen), default=0.0)
+        if same < 0.6 and taken[best.passage.source] < per_source and not _touches(best, chosen):
+            chosen.append(best)
+            taken[best.passage.source] += 1
+    return chosen
+
+
+def covered(query: Query, bag: set[str]) -> float:
+    """Return the share of the question's weight that a bag of terms carries."""
+    bag = query.expand(bag)
+    return sum(weight for term, weight in query.weights.items() if term in bag) / (query.total or 1.0)
+
+
+def _cut(split: list[tuple[Passage, list[Unit]]]) -> list[tuple[Passage, list[Unit]]]:
+    room = _MOST_UNITS
+    found: list[tuple[Passage, list[Unit]]] = []
+    for passage, units in split:
+        found.append((passage, units[:room]))
+        room -= min(room, len(units))
+    return found
+
+
+def _weigh(query: Query, bags: list[set[str]]) -> dict[str, float]:
+    """Weigh each term by how rare it is among the units."""
+    counts = Counter(term for bag in bags for term in bag if term in query.weights)
+    return {
+        term: weight * (0.6 + math.log(1 + len(bags) / (0.5 + counts[term])) / 4)
+        for term, weight in query.weights.items()
+    }
+
+
+def _judge(
+    query: Query,
+    weights: dict[str, float],
+    unit: Unit,
+    passage: Passage,
+    bag: set[str],
+    surroundings: tuple[set[str], set[str], set[str]],
+    weak: str,
+) -> Candidate:
+    """Weigh what a unit says itself, what its heading says for it, its place, and its neighbours."""
+    head, place, around = surroundings
+    bag = query.expand(bag | set(terms(unit.defines)))
+    under = query.expand(bag | head)
+    near = query.expand(under | place)
+    total = sum(weights.values()) or 1.0
+    own = (
+        sum(weight * (1.0 if term in bag else 0.5) for term, weight in weights.items() if term in under)
+        / total
+    )
+    context = sum(weight for term, weight in weights.items() if term in near) / total
+    wider = (
+        sum(weight for term, weight in weights.items() if term in bag or term in near or term in around)
+        / total
+    )
+    score = (
+        0.5 * own + 0.3 * context + 0.1 * wider + 0.08 / (1 + passage.rank) + 0.1 * _closeness(unit, weights)
+    )
+    score += _shape(query, unit) + _definition_bonus(query, unit)
+    if query.anchors and not query.anchors & near:
+        score *= 0.5
+    score *= _form(unit) * _focus(unit, weights) * (0.4 if weak else 1.0)
+    return Candidate(unit, passage, score, max(context, 0.9 * wider), weak)
+
+
+def _definition_bonus(query: Query, unit: Unit) -> float:
+    """Introducing a thing that the question names counts for much, a thing it only mentions for little."""
+    defined = set(terms(unit.defines))
+    if defined & query.anchors:
+        return 0.15
+    return 0.04 if defined & query.weights.keys() else 0.0
+
+
+def _closeness(unit: Unit, weights: dict[str, float]) -> float:
+    """Return how densely the matched terms stand together, 0 to 1."""
+    found = [stem(word) for word in words(unit.text)]
+    places = [index for index, term in enumerate(found) if term in weights]
+    if len(places) < 2:
+        return 0.0
+    gaps = [later - earlier for earlier, later in zip(places, places[1:], strict=False)]
+    return sum(1 / gap for gap in gaps) / len(gaps)
+
+
+def _focus(unit: Unit, weights: dict[str, float]) -> float:
+    """Return less where the terms stand only in brackets or late: the unit is then about something else."""
+    outside = re.sub(r"\([^()]*\)", " ", unit.text) if unit.kind != "code" else unit.text
+    found = [stem(word) for word in words(outside)]
+    places = [index for index, term in enumerate(found) if weights.get(term, 0.0) >= 0.5]
+    if not places:
+        return 1.0 if unit.defines or unit.label else 0.85
+    return 1.05 if places[0] < 8 else 0.95
+
+
+def _shape(query: Query, unit: Unit) -> float:
+    """Return a bonus for having the form of the answer that is asked for."""
+    bonus = 0.0
+    for ask in query.asks:
+        if ask in _SHAPES and re.search(_SHAPES[ask], unit.text, re.IGNORECASE):
+            bonus += 0.18 if ask in ("amount", "reason", "signature") else 0.06
+    if "definition" in query.asks and _defines(query, unit):
+        bonus += 0.2
+    return min(bonus, 0.3)
+
+
+def _defines(query: Query, unit: Unit) -> bool:
+    head, verb, _ = re.sub(r"[*_`]", "", unit.text).partition(" is ")
+    if not verb:
+        head, verb, _ = unit.text.partition(" are ")
+    if not verb or len(head.split()) > 8:
+        return False
+    return bool(set(terms(head)) & set(query.subject.split()))
+
+
+def _form(unit: Unit) -> float:
+    count = len(unit.text.split())
+    form = {"sentence": 1.0, "row": 0.9, "code": 0.5, "fragment": 0.35}[unit.kind]
+    if re.match(r"\s*(?:async\s+)?(?:def|class) \w", unit.text):
+        form = 1.0
+    if count < 4:
+        form *= 0.5
+    if len(unit.text) > 320:
+        form *= 0.3
+    if unit.text.rstrip().endswith("?"):
+        form *= 0.5
+    if unit.kind in ("sentence", "row") and unit.text.isascii():
+        form *= _fluency(unit.text)
+    letters = sum(letter.isalpha() for letter in unit.text)
+    return form if letters > 0.5 * len(unit.text) else form * 0.6
+
+
+def _fluency(text: str) -> float:
+    """Return how much a text reads like sentences rather than a list of names, 0.6 to 1."""
+    found = words(text)
+    plain = sum(word.isalpha() and word.islower() for word in found) / max(1, len(found))
+    grammar = sum(word.lower() in STOPWORDS for word in found) / max(1, len(found))
+    return 0.6 + 0.2 * min(1.0, plain / 0.6) + 0.2 * min(1.0, grammar / 0.2)
+
+
+def _touches(found: Candidate, chosen: Sequence[Candidate]) -> bool:
+    place = found.passage.locator_of(found.unit)
+    return any(
+        other.passage.locator_of(other.unit) == place and other.unit.text == found.unit.text
+        for other in chosen
+    )

@@ -1,0 +1,138 @@
+"""A run as its caller sees it: events while it goes on, one result at its end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from harness.events import Citation, Recorded, RunFinished, RunStopReason
+from harness.journal.port import Journal
+from harness.loop.log import RunLog
+from harness.loop.state import RunState
+from harness.loop.team_run import TeamRun
+from harness.messages import Message, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    run_id: str
+    stop_reason: RunStopReason
+    output: Any
+    """Text, or the data that the entry agent's output schema describes."""
+    citations: tuple[Citation, ...]
+    dropped: tuple[Mapping[str, Any], ...]
+    """Claims left out of the answer because nothing that was read supports them."""
+    notes: tuple[str, ...]
+    usage: Usage
+    cost: float | None
+    """USD; None if a model without a known price was used."""
+    error: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the run came to its own end."""
+        return self.stop_reason == "done"
+
+    @classmethod
+    def of(cls, finished: RunFinished) -> RunResult:
+        """Return the result that a run's last event describes."""
+        return cls(
+            finished.run_id,
+            finished.stop_reason,
+            finished.output,
+            finished.citations,
+            finished.dropped,
+            finished.notes,
+            finished.usage,
+            finished.cost,
+            finished.error,
+        )
+
+
+class Run:
+    """A run that was started; it goes on by itself, whether or not anybody looks."""
+
+    def __init__(self, log: RunLog, journal: Journal) -> None:
+        self.id = log.run_id
+        self._log = log
+        self._journal = journal
+        self._over = anyio.Event()
+        self._result: RunResult | None = None
+        self._error: BaseException | None = None
+        self._scope = anyio.CancelScope()
+        self._watchers: list[MemoryObjectSendStream[Recorded]] = []
+        self._stop_reason: RunStopReason = "interrupted"
+
+    @property
+    def state(self) -> RunState:
+        """What the run has come to so far."""
+        return self._log.state
+
+    async def events(self) -> AsyncIterator[Recorded]:
+        """Yield every event of the run from its first to its last, those of sub-agents included.
+
+        Raises:
+            Exception: What `result` raises, if the run broke instead of ending.
+        """
+        send, receive = anyio.create_memory_object_stream[Recorded](float("inf"))
+        live_from = self._log.state.events
+        self._log.listen(send.send_nowait)
+        self._watchers.append(send)
+        with send, receive:
+            try:
+                if live_from:
+                    await self._journal.durable()
+                    for recorded in self._journal.read(self.id):
+                        if recorded.sequence < live_from:
+                            yield recorded
+                if self._over.is_set():
+                    send.close()
+                async for recorded in receive:
+                    yield recorded
+            finally:
+                self._log.forget(send.send_nowait)
+                self._watchers.remove(send)
+        if self._error is not None:
+            raise self._error
+
+    async def result(self) -> RunResult:
+        """Wait for the run to end and return what it came to.
+
+        Raises:
+            StoreError: The journal could not be written; the run stopped before its next effect.
+        """
+        await self._over.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    async def cancel(self, *, reason: RunStopReason = "cancelled") -> None:
+        """Stop the run where it is and wait until its journal is closed."""
+        self._stop_reason = reason
+        self._scope.cancel()
+        await self._over.wait()
+
+    async def drive(self, team_run: TeamRun, task: Message) -> None:
+        """Carry the run out; called once, by the harness that started it."""
+        try:
+            with self._scope:
+                self._result = RunResult.of(await team_run.execute(task))
+            if self._result is None:
+                self._result = RunResult.of(team_run.stop(self._stop_reason))
+        except anyio.get_cancelled_exc_class():
+            self._result = RunResult.of(team_run.stop("interrupted"))
+            raise
+        except Exception as error:
+            # One run that breaks must not take the others down; its caller gets the error.
+            self._error = error
+        finally:
+            self._over.set()
+            for watcher in self._watchers:
+                watcher.close()

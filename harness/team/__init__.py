@@ -1,0 +1,42 @@
+"""The team file: YAML in, frozen specs out, errors with file, line and column."""
+
+from harness.team.library import agent_library
+from harness.team.loading import Team, load_team, parse_team, restore_team
+from harness.team.schema import team_schema
+from harness.team.specs import (
+    AgentSpec,
+    LimitsSpec,
+    ModelSpec,
+    OutputSpec,
+    PermissionSpec,
+    PriceSpec,
+    ReportSpec,
+    ScriptCall,
+    ScriptTurn,
+    ServerSpec,
+    TeamSpec,
+    TimeoutsSpec,
+)
+from harness.team.starter import starter_team
+
+__all__ = [
+    "AgentSpec",
+    "LimitsSpec",
+    "ModelSpec",
+    "OutputSpec",
+    "PermissionSpec",
+    "PriceSpec",
+    "ReportSpec",
+    "ScriptCall",
+    "ScriptTurn",
+    "ServerSpec",
+    "Team",
+    "TeamSpec",
+    "TimeoutsSpec",
+    "agent_library",
+    "load_team",
+    "parse_team",
+    "restore_team",
+    "starter_team",
+    "team_schema",
+]

@@ -1,0 +1,204 @@
+"""From the text of a team file to a `Team`: read, override, complete, fill in, validate, check."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping as AbstractMapping
+from collections.abc import Sequence as AbstractSequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import Problem, TeamError
+from harness.team.checks import check_team, with_models_named
+from harness.team.explain import explained, faulted_places
+from harness.team.foreign import adopted
+from harness.team.interpolation import Variables, reinterpreted
+from harness.team.library import Completion, agent_library
+from harness.team.masking import masked
+from harness.team.nodes import Mapping, Mark, Node, from_plain, plain
+from harness.team.overrides import Override, applied, parse_overrides
+from harness.team.specs import TeamSpec
+from harness.team.spelling import did_you_mean
+from harness.team.strict_yaml import MAX_BYTES, decoded, parse_yaml
+
+
+@dataclass(frozen=True)
+class Team:
+    """A team file, read and found right."""
+
+    spec: TeamSpec
+    path: Path | None
+    """The file, absolute; None for text that came from no file."""
+    base: Path
+    """What relative paths in the file are relative to."""
+    source: AbstractMapping[str, Any]
+    """The file with ready agents and overrides merged in, but `${…}` as written: the form that is kept.
+
+    A key or token written out in the file is replaced by a variable here, so this holds no secrets.
+    """
+    digest: str
+    """BLAKE2b-128 of the canonical JSON of `source`, in hex: equal teams have equal digests."""
+    secrets: frozenset[str]
+    """Every value that must not be shown: what came from the environment, and keys written out in the file."""
+
+
+def load_team(
+    path: str | Path,
+    *,
+    overrides: AbstractSequence[str] = (),
+    environment: AbstractMapping[str, str] = os.environ,
+    library: AbstractMapping[str, Path] | None = None,
+) -> Team:
+    """Return the team that the file at `path` describes.
+
+    `overrides` are `a.b.c=value`, as after `--set`; `library` has the files of ready agents,
+    `agent_library()` if not given. Raises `TeamError` with every problem found, sorted by position.
+    """
+    file = Path(path)
+    text = decoded(_bytes_of(file), file=str(path))
+    whole = file.resolve()
+    team = parse_team(
+        text,
+        file=str(path),
+        base=whole.parent,
+        overrides=overrides,
+        environment=environment,
+        library=library,
+    )
+    return replace(team, path=whole)
+
+
+def parse_team(
+    text: str,
+    *,
+    file: str = "team.yaml",
+    base: Path,
+    overrides: AbstractSequence[str] = (),
+    environment: AbstractMapping[str, str] = os.environ,
+    library: AbstractMapping[str, Path] | None = None,
+) -> Team:
+    """Return the team that `text` describes; `file` names it in messages. See `load_team`."""
+    given = parse_overrides(overrides)
+    root = parse_yaml(text, file=file)
+    if not isinstance(root, Mapping):
+        hint = "begin with: harness: 1"
+        raise TeamError([root.mark.problem("a team file is a mapping of keys to values", hint)])
+    completion = Completion(Variables(environment, base), agent_library() if library is None else library)
+    return _built(root, file, given, completion)
+
+
+def restore_team(
+    source: AbstractMapping[str, Any],
+    *,
+    base: Path,
+    overrides: AbstractSequence[str] = (),
+    environment: AbstractMapping[str, str] = os.environ,
+) -> Team:
+    """Return the team whose `Team.source` was kept; without overrides its digest is the same.
+
+    Raises `TeamError`, which names no lines, for a variable that is not set any more, and for
+    overrides that do not fit.
+    """
+    file = "the stored team"
+    root = from_plain(source, Mark(file))
+    assert isinstance(root, Mapping)
+    completion = Completion(Variables(environment, base), agent_library())
+    return _built(root, file, parse_overrides(overrides), completion)
+
+
+def _built(root: Mapping, file: str, given: AbstractSequence[Override], completion: Completion) -> Team:
+    variables = completion.variables
+    root, problems = adopted(root)
+    for override in (one for one in given if one.shapes_agents):
+        root = _applied(root, override, problems)
+    root = completion.complete(root)
+    for override in (one for one in given if not one.shapes_agents):
+        root = _applied(root, override, problems)
+    # An override may itself bring what has to be completed or left out.
+    root, _ = adopted(completion.complete(root))
+    kept, written_out = masked(root)
+    filled, unset = variables.fill_tree(root)
+    problems += [*completion.problems, *unset]
+    spec = _validated(filled, problems)
+    if problems or spec is None:
+        raise TeamError(_in_order(problems, file))
+    source: dict[str, Any] = plain(kept)
+    secrets = frozenset(variables.secrets | written_out)
+    return Team(spec, None, variables.base, source, _digest(source), secrets)
+
+
+def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapping:
+    try:
+        changed = applied(root, override)
+    except TeamError as error:
+        problems.extend(error.problems)
+        return root
+    return changed if isinstance(changed, Mapping) else root
+
+
+def _validated(filled: Node, problems: list[Problem]) -> TeamSpec | None:
+    """Return the specs, or add to `problems` why there are none.
+
+    What is known to be wrong already, such as a variable that is not set, is not faulted again.
+    """
+    assert isinstance(filled, Mapping)
+    known = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
+    root, found = filled, list[Problem]()
+    spec: TeamSpec | None = None
+    for last_try in (False, True):
+        try:
+            spec = TeamSpec.model_validate(plain(with_models_named(root)))
+            break
+        except ValidationError as error:
+            if last_try:
+                found = explained(error, root)
+            else:
+                again = reinterpreted(root, faulted_places(error, root))
+                assert isinstance(again, Mapping)
+                root = again
+    found.extend(check_team(root))
+    problems.extend(p for p in found if (p.file, p.line, p.column) not in known)
+    return spec
+
+
+def _in_order(problems: list[Problem], file: str) -> list[Problem]:
+    unique = dict.fromkeys(problems)
+    return sorted(unique, key=lambda p: (p.file != file, p.file, p.line, p.column))
+
+
+def _digest(source: Any) -> str:
+    text = json.dumps(source, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise TeamError([Problem("there is no such file", str(file), hint=_nearby(file))]) from None
+    except IsADirectoryError:
+        raise TeamError(
+            [Problem("this is a directory", str(file), hint=_nearby(file / "team.yaml"))]
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "unreadable").lower() if isinstance(error, OSError) else str(error)
+        raise TeamError([Problem(f"the file cannot be read: {reason}", str(file))]) from None
+
+
+def _nearby(file: Path) -> str:
+    """Return a hint at YAML files in the same directory."""
+    try:
+        names = [found.name for found in file.parent.iterdir() if found.suffix in (".yaml", ".yml")]
+    except OSError:
+        return f"there is no directory {file.parent} either"
+    if not names:
+        return "try: harness init"
+    return did_you_mean(
+        file.name, names[:20], what=f"in {file.parent} there are" if len(names) > 1 else "there is"
+    )

@@ -1,0 +1,257 @@
+"""What a team file says, as frozen values.
+
+The field docs below are also the descriptions in the JSON Schema that editors show. Names that
+follow other people's formats (`mcpServers`, `envFile`) keep their spelling, so that blocks
+written for Claude Desktop, Cursor or VS Code need no translation.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+
+from harness.team.quantities import Count, Positive, TokenCount
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+OPENAI_URL = "https://api.openai.com/v1"
+
+Names = Field(json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}})
+
+
+class Spec(BaseModel):
+    """Strict, frozen, and described."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        defer_build=True,
+    )
+
+
+class PriceSpec(Spec):
+    """What a model costs, in USD per million tokens."""
+
+    input: float = Field(ge=0)
+    """USD per million input tokens."""
+    output: float = Field(ge=0)
+    """USD per million output tokens, reasoning included."""
+    cached: float | None = Field(default=None, ge=0)
+    """USD per million input tokens read from the provider's cache; the input price if not given."""
+
+
+class ScriptCall(Spec):
+    """One tool call of a scripted turn."""
+
+    tool: str
+    """The tool's name, `server.tool`, or the bare name of a tool of the harness itself."""
+    arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """The arguments of the call."""
+
+
+class ScriptTurn(Spec):
+    """One answer of a scripted model: text, tool calls, or both."""
+
+    say: str = ""
+    """The text of the answer."""
+    calls: list[ScriptCall] = Field(default_factory=list[ScriptCall])
+    """The tool calls of the answer, in order."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ScriptTurn:
+        if not self.say and not self.calls:
+            raise ValueError("a turn needs 'say', 'calls' or both")
+        return self
+
+
+def _default_url(validated: dict[str, Any]) -> str | None:
+    return OPENAI_URL if validated.get("api") == "openai-chat" else None
+
+
+class ModelSpec(Spec):
+    """A language model and how to reach it."""
+
+    api: Literal["offline", "openai-chat", "scripted"]
+    """How to talk to it: `offline` needs no key and no network and follows rules; `openai-chat` is any server
+    with the OpenAI chat completions API; `scripted` plays back the turns in `script`."""
+    base_url: str | None = Field(default_factory=_default_url)
+    """Where the API is, up to and including `/v1`; https://api.openai.com/v1 if not given for `openai-chat`."""
+    api_key: SecretStr | None = None
+    """The key sent with each request; write it as `${NAME}` and set NAME in the environment."""
+    model: str | None = None
+    """The model's name at that server; required for `openai-chat`."""
+    stream: bool = False
+    """Ask the server to send the answer piece by piece."""
+    max_tokens: TokenCount | None = None
+    """The most tokens one answer may have; the server's own limit if not given."""
+    temperature: float | None = Field(default=None, ge=0)
+    """The sampling temperature; the server's own default if not given."""
+    context_window: TokenCount | None = None
+    """How many tokens the model can read and write in one request, such as `128k`."""
+    timeout_seconds: Positive = 120
+    """Seconds to wait for one answer before the request counts as failed."""
+    retries: int = Field(default=4, ge=0)
+    """How often a failed request is repeated."""
+    parallel: Count | None = None
+    """How many requests may be under way at this endpoint at once; no limit if not given."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """Extra HTTP headers of each request."""
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Extra fields merged into the body of each request."""
+    price: PriceSpec | None = None
+    """What the tokens cost, for models whose price is not known."""
+    script: list[ScriptTurn] | None = None
+    """The turns a `scripted` model plays back, in order."""
+
+
+class TimeoutsSpec(Spec):
+    """How long to wait for a tool server."""
+
+    connect: Positive = 20
+    """Seconds until the server must have started and answered."""
+    call: Positive = 60
+    """Seconds until a tool call must have answered."""
+
+
+def _kind_of_args(value: Any) -> str:
+    return "mapping" if isinstance(value, dict) else "list"
+
+
+class ServerSpec(Spec):
+    """An MCP server: a Python `module`, a `command` to start, or a `url` to reach."""
+
+    module: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$")
+    """A Python module that is a tool server and runs inside this process, such as `toolservers.corpus`."""
+    command: str | None = Field(default=None, min_length=1)
+    """The program to start; it talks MCP over stdin and stdout."""
+    url: str | None = None
+    """The address of a server that talks MCP over HTTP."""
+    args: Annotated[
+        Annotated[dict[str, Any], Tag("mapping")] | Annotated[list[str], Tag("list")],
+        Discriminator(_kind_of_args),
+    ] = Field(default_factory=dict[str, Any])
+    """The arguments: a list of texts for a `command`, a mapping for a `module`."""
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    """Environment variables of the command; values must be text, so write numbers in quotes."""
+    envFile: str | None = None
+    """A file of NAME=value lines with more environment variables of the command."""
+    cwd: str | None = None
+    """The directory in which the command starts; the directory of the team file if not given."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    """HTTP headers for a `url`, such as Authorization."""
+    type: Literal["stdio", "http", "streamable-http", "sse"] | None = None
+    """The transport, as other programs write it; it follows from `command` or `url` and may be left out."""
+    trust: Literal["trusted", "untrusted"] | None = None
+    """Whether what the server says about its own tools is believed."""
+    scope: Literal["shared", "run", "agent"] = "shared"
+    """Who shares one instance: every run, the agents of one run, or nobody."""
+    required: bool = True
+    """Whether a run fails when the server does not start."""
+    timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec)
+    """How long to wait for the server."""
+    tools: list[str] | None = None
+    """Globs of the tools that may be used; all of them if not given."""
+    effects: dict[str, Literal["read", "idempotent", "keyed", "once"]] = Field(
+        default_factory=dict[str, Literal["read", "idempotent", "keyed", "once"]]
+    )
+    """What tools do outside, by glob, which decides what happens after a crash: `read` and `idempotent` calls run
+    again, `keyed` calls run again with the same key, `once` calls wait for a person's decision."""
+    disabled: bool = False
+    """Leave the server out, as if it were not in the file."""
+
+
+class LimitsSpec(Spec):
+    """What a run, or one agent, may use at most."""
+
+    tokens: TokenCount | None = None
+    """Input and output tokens together, such as `500k`."""
+    usd: Positive | None = None
+    """US dollars."""
+    minutes: Positive | None = None
+    """Minutes of wall time."""
+    turns: Count | None = None
+    """Model answers."""
+    depth: Count | None = None
+    """How deep agents may delegate to agents."""
+    parallel: Count | None = None
+    """Agents working at the same time."""
+
+
+class ReportSpec(Spec):
+    """What an agent hands back to the agent that delegated to it."""
+
+    max_tokens: TokenCount = 1500
+    """The most tokens a report may have."""
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    """A JSON Schema the report must satisfy; free text if not given."""
+
+
+class OutputSpec(Spec):
+    """What the final answer must be like."""
+
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    """A JSON Schema the answer must satisfy; free text if not given."""
+    citations: Literal["none", "required"] = "none"
+    """Whether the answer must cite the sources it rests on."""
+
+
+class AgentSpec(Spec):
+    """One agent: its instructions, its model, its tools, and whom it may ask."""
+
+    description: str = ""
+    """What the agent is good at, in one sentence; other agents read it when they choose whom to ask."""
+    instructions: str = Field(min_length=1)
+    """What the agent is told before everything else."""
+    model: str | None = None
+    """The name of its model under `models`; the one called `default`, or the only one, if not given."""
+    tools: list[str] = Field(default_factory=list[str])
+    """The tools it may use: `server`, `server.tool`, or `server.glob_*`."""
+    delegates: list[str] = Field(default_factory=list[str])
+    """The agents it may delegate to."""
+    limits: LimitsSpec = Field(default_factory=LimitsSpec)
+    """What each of its runs may use at most."""
+    report: ReportSpec = Field(default_factory=ReportSpec)
+    """What it hands back when another agent asked it."""
+    output: OutputSpec = Field(default_factory=OutputSpec)
+    """What its final answer must be like."""
+
+
+class PermissionSpec(Spec):
+    """A rule about tools; the first rule that matches decides."""
+
+    tool: str = Field(min_length=1)
+    """A glob of tool names, such as `issues.create_*`."""
+    agent: str = Field(default="*", min_length=1)
+    """A glob of agent names."""
+    allow: Literal["yes", "no"]
+    """Whether these agents may call these tools: `yes` or `no`."""
+
+
+def _offline() -> dict[str, ModelSpec]:
+    return {"default": ModelSpec(api="offline")}
+
+
+class TeamSpec(Spec):
+    """A team of agents: who they are, what they may use, and how much."""
+
+    harness: Literal[1]
+    """The version of this file format."""
+    name: str = Field(pattern=NAME_PATTERN)
+    """A short name for the team: letters, digits, - and _."""
+    description: str = ""
+    """What the team is for, in one sentence."""
+    entry: str
+    """The name of the agent that receives the task."""
+    models: Annotated[dict[str, ModelSpec], Names] = Field(default_factory=_offline, min_length=1)
+    """The models, by name; an agent that names none uses the one called `default`, or the only one."""
+    mcpServers: Annotated[dict[str, ServerSpec], Names] = Field(default_factory=dict[str, ServerSpec])
+    """The MCP servers, by name; a block written for Claude Desktop, Cursor or VS Code works as it is."""
+    agents: Annotated[dict[str, AgentSpec], Names] = Field(min_length=1)
+    """The agents, by name."""
+    limits: LimitsSpec = Field(default_factory=LimitsSpec)
+    """What one run of the team may use at most."""
+    permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
+    """Rules about tools, the first that matches decides."""

@@ -1,0 +1,101 @@
+"""The tool port: what the loop knows about tools, wherever they run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from harness.events import EffectClass
+from harness.messages import Image, ToolDefinition
+
+ReportProgress = Callable[[float, float | None, str], None]
+"""Receives how much is done, of how much if known, and a word about it. Must not raise or block."""
+
+
+def ignore_progress(done: float, total: float | None, message: str) -> None:
+    """Drop a progress report."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """The place a call is made from."""
+
+    agent: str
+    """Path of the agent run."""
+    turn: int
+    call_id: str
+    key: str
+    """Unique within the run and the same in every replay."""
+    report_progress: ReportProgress = ignore_progress
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """What a tool gave back."""
+
+    text: str
+    is_error: bool = False
+    error_type: str = ""
+    images: tuple[Image, ...] = ()
+    origin: str = ""
+    """Origin of the window entry, where it is not the tool itself; `report:PATH` for sub-agents."""
+
+
+Invoke = Callable[[Mapping[str, Any], CallContext], Awaitable[ToolOutput]]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One tool, ready to be offered and run.
+
+    `invoke` may raise `ToolError`; the loop shows its text to the model.
+    """
+
+    definition: ToolDefinition
+    invoke: Invoke = field(repr=False)
+    effect: EffectClass = "once"
+    external: bool = True
+    """False for the tools of the harness itself; their results are not sources to quote from."""
+
+    @cached_property
+    def _validator(self) -> Draft202012Validator:
+        return Draft202012Validator(dict(self.definition.parameters))
+
+    def faults(self, arguments: Mapping[str, Any]) -> list[str]:
+        """Return what the schema has against `arguments`, each with the path of the field."""
+        return schema_faults(self._validator, arguments)
+
+
+class Toolset(Protocol):
+    """A source of tools.
+
+    Not aware of agents' permissions or of what is recorded. `FunctionToolset` is the in-memory twin.
+    """
+
+    async def tools(self, patterns: Sequence[str]) -> list[Tool]:
+        """Return the tools whose names match any of `patterns` (`server.*`), in a stable order.
+
+        Raises:
+            ToolServerError: A server that is needed could not be started.
+        """
+        ...
+
+
+def schema_faults(validator: Draft202012Validator, value: Any, *, limit: int = 5) -> list[str]:
+    """Return at most `limit` sentences on where `value` breaks the validator's schema."""
+    errors: list[ValidationError] = []
+    for error in validator.iter_errors(value):  # pyright: ignore[reportUnknownMemberType]
+        errors.append(error)
+        if len(errors) == limit:
+            break
+    return [f"{_place(error)}: {error.message[:300]}" for error in errors]
+
+
+def _place(error: ValidationError) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+    return path.removeprefix(".") or "arguments"

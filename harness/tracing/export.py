@@ -1,0 +1,218 @@
+"""Traces of live and past runs, and the standard variables that say where they go.
+
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   a collector; without one of them nothing leaves the machine
+    OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER=none        no collector whatever else is set
+    OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES         who is traced
+    OTEL_BSP_*, OTEL_EXPORTER_OTLP_*                    queueing, headers, certificates, timeouts
+    OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT  content of messages; off unless set
+
+Source: OpenTelemetry specification, "Environment Variable Specification". No global tracer provider
+is set: a program that embeds a run keeps its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+
+from harness.errors import UsageError
+from harness.events import Recorded, RunFinished
+from harness.tracing import semconv
+from harness.tracing.agent_spans import OnSpan
+from harness.tracing.content import ContentCapture, content_capture
+from harness.tracing.delivery import Batching, Delivered, Delivery, Sink
+from harness.tracing.sinks import CollectorSink, FileSink
+from harness.tracing.spans import SpanProjector
+
+FILE_BATCHING = Batching(queue_size=16_384, batch_size=512, delay_seconds=0.5)
+
+CLOSE_SECONDS = 2.0
+"""How long the end of a program waits for its spans to arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracingSummary:
+    """What became of the spans."""
+
+    deliveries: tuple[Delivered, ...]
+    faults: tuple[str, ...] = ()
+    """Runs that could not be traced, and other things a user should know, once each."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What to tell the user; nothing if every span arrived."""
+        return (*self.faults, *(str(delivery) for delivery in self.deliveries if delivery.lost))
+
+
+class Tracing:
+    """Projects runs into spans and delivers them in the background.
+
+    A listener of run logs: never raises, never waits. A run that cannot be projected goes on
+    without a trace, and the summary says so.
+    """
+
+    def __init__(
+        self,
+        sinks: Mapping[Sink, Batching],
+        *,
+        content: ContentCapture = "off",
+        resource: Resource | None = None,
+        faults: Sequence[str] = (),
+    ) -> None:
+        self._deliveries = [Delivery(sink, batching) for sink, batching in sinks.items()]
+        self._content: ContentCapture = content
+        self._resource = resource or resource_from_environment()
+        self._projectors: dict[str, SpanProjector] = {}
+        self._faults = list(faults)
+        self._untraceable: set[str] = set()
+
+    @classmethod
+    def from_environment(cls, trace_file: Path | None = None) -> Tracing | None:
+        """Return what the variables and `trace_file` ask for, or None if they ask for nothing.
+
+        Raises:
+            UsageError: The file cannot be written.
+        """
+        sinks: dict[Sink, Batching] = {}
+        faults: list[str] = []
+        if trace_file:
+            sinks[FileSink(trace_file)] = FILE_BATCHING
+        if _collector_wanted(os.environ):
+            try:
+                sinks[_collector(os.environ)] = _batching(os.environ)
+            except Exception as error:
+                faults.append(f"no spans were exported to a collector: {error}")
+        if not sinks and not faults:
+            return None
+        return cls(sinks, content=content_capture(os.environ), faults=faults)
+
+    def __call__(self, recorded: Recorded) -> None:
+        """Take the next event of any run."""
+        run_id = recorded.run_id
+        if run_id not in self._untraceable:
+            try:
+                self._projector(run_id)(recorded)
+            except Exception as error:
+                self._give_up(run_id, error)
+        if isinstance(recorded.event, RunFinished):
+            self._projectors.pop(run_id, None)
+            self._untraceable.discard(run_id)
+
+    def skip(self, run_id: str, earlier: Iterable[Recorded]) -> None:
+        """Take the events before a run's resumption, whose spans were delivered at the time."""
+        try:
+            self._projector(run_id).skip(earlier)
+        except Exception as error:
+            self._give_up(run_id, error)
+
+    def export(self, events: Iterable[Recorded]) -> None:
+        """Deliver the spans of a past run, waiting for slow destinations rather than dropping."""
+        export_run(events, self._put_when_there_is_room, content=self._content, resource=self._resource)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> TracingSummary:
+        """Deliver what is left, or give up after `seconds`, and say what became of it all."""
+        deadline = time.monotonic() + seconds
+        for delivery in self._deliveries:
+            delivery.end()
+        delivered = tuple(
+            delivery.close(max(0.0, deadline - time.monotonic())) for delivery in self._deliveries
+        )
+        return TracingSummary(delivered, tuple(self._faults))
+
+    def _projector(self, run_id: str) -> SpanProjector:
+        projector = self._projectors.get(run_id)
+        if projector is None:
+            projector = SpanProjector(self._put, content=self._content, resource=self._resource)
+            self._projectors[run_id] = projector
+        return projector
+
+    def _put(self, span: ReadableSpan) -> None:
+        for delivery in self._deliveries:
+            delivery.put(span)
+
+    def _put_when_there_is_room(self, span: ReadableSpan) -> None:
+        for delivery in self._deliveries:
+            delivery.put_when_there_is_room(span)
+
+    def _give_up(self, run_id: str, error: Exception) -> None:
+        """Leave a run without a trace; a fault of ours here must not become one of the run."""
+        self._projectors.pop(run_id, None)
+        self._untraceable.add(run_id)
+        self._faults.append(f"run {run_id} could not be traced further: {type(error).__name__}: {error}")
+
+
+def export_run(
+    events: Iterable[Recorded],
+    on_span: OnSpan,
+    *,
+    content: ContentCapture = "off",
+    resource: Resource | None = None,
+) -> None:
+    """Compute the spans of one past run; those of a run that was cut off are marked unfinished."""
+    projector = SpanProjector(on_span, content=content, resource=resource)
+    for recorded in events:
+        projector(recorded)
+    projector.finish()
+
+
+def resource_from_environment() -> Resource:
+    """Return who is traced: this project unless the standard variables say otherwise."""
+    named = Resource(
+        {
+            "service.name": semconv.SCOPE,
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.name": "opentelemetry",
+            "telemetry.sdk.version": version("opentelemetry-sdk"),
+        }
+    )
+    return named.merge(OTELResourceDetector().detect())
+
+
+def _collector_wanted(environment: Mapping[str, str]) -> bool:
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    exporters = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get(
+        "OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    return bool(endpoint) and "otlp" in [name.strip().lower() for name in exporters.split(",")]
+
+
+def _collector(environment: Mapping[str, str]) -> Sink:
+    protocol = (
+        environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+        or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+        or "http/protobuf"
+    )
+    if protocol != "http/protobuf":
+        raise UsageError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not supported;"
+            " set it to http/protobuf, and the endpoint to the collector's HTTP port (often 4318)"
+        )
+    milliseconds = _number(environment, "OTEL_BSP_EXPORT_TIMEOUT", 0)
+    return CollectorSink(timeout_seconds=milliseconds / 1000 or None)
+
+
+def _batching(environment: Mapping[str, str]) -> Batching:
+    default = Batching()
+    queue_size = _number(environment, "OTEL_BSP_MAX_QUEUE_SIZE", default.queue_size)
+    batch_size = _number(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default.batch_size)
+    delay = _number(environment, "OTEL_BSP_SCHEDULE_DELAY", int(default.delay_seconds * 1000))
+    return Batching(queue_size, min(batch_size, queue_size), delay / 1000)
+
+
+def _number(environment: Mapping[str, str], variable: str, default: int) -> int:
+    """Return a positive number, or the default where there is none, as the specification asks."""
+    try:
+        number = int(environment.get(variable, ""))
+    except ValueError:
+        return default
+    return number if number > 0 else default

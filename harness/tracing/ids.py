@@ -1,0 +1,32 @@
+"""Ids of traces and spans, made of the place of a thing and not of chance.
+
+A span keeps its id however often it is computed: a live run and a later export of its journal are
+the same trace, so findings can name spans of either. Nothing here needs OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+
+def trace_id(run_id: str) -> int:
+    """Return the 16-byte trace id of a run, never 0."""
+    return int.from_bytes(blake2b(run_id.encode(), digest_size=16).digest()) or 1
+
+
+def span_id(run_id: str, place: str, attempt: int = 1) -> int:
+    """Return the 8-byte id of the span at `place`, never 0.
+
+    Places are `run`, `agent PATH`, `chat PATH/turn-N/I`, `tool KEY` and `plan PATH/turn-N`. What
+    is begun again at the same place, after a crash or an interruption, is a further attempt.
+    """
+    name = f"{run_id}\0{place}" if attempt == 1 else f"{run_id}\0{place}\0{attempt}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) or 1
+
+
+def traceparent(run_id: str, call_key: str) -> str:
+    """Return the W3C `traceparent` that makes a tool server's spans children of a tool call's span.
+
+    Goes unprefixed into `params._meta` of the request (MCP SEP-414).
+    """
+    return f"00-{trace_id(run_id):032x}-{span_id(run_id, f'tool {call_key}'):016x}-01"

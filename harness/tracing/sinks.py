@@ -1,0 +1,121 @@
+"""Where spans go: a file of OTLP JSON lines, or an OTLP/HTTP collector."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
+    attach,
+    set_value,
+)
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from harness.errors import UsageError
+from harness.tracing.otlp_json import encode_line
+
+_EXPORTER_LOGGERS = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.common._internal",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "urllib3.connectionpool",
+    "urllib3.util.retry",
+)
+
+
+class FileSink:
+    """Appends to a file, one line of OTLP JSON per batch."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, making its directory if need be.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        self.destination = str(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+        except OSError as error:
+            raise UsageError(f"the trace file {path} cannot be written: {error.strerror}") from error
+
+    def send(self, spans: Sequence[ReadableSpan]) -> str:
+        """Write one line and hand it to the system."""
+        self._file.write(encode_line(spans))
+        self._file.flush()
+        return ""
+
+    def interrupt(self) -> None:
+        """Do nothing: what a disk has begun it ends."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class CollectorSink:
+    """Posts to a collector through the OTLP/HTTP exporter, which reads its own variables."""
+
+    def __init__(self, *, timeout_seconds: float | None = None) -> None:
+        # Costs 90 ms and `requests`, and most runs have no collector.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        self._exporter = OTLPSpanExporter(timeout=timeout_seconds)
+        self.destination = self._exporter._endpoint  # pyright: ignore[reportPrivateUsage]
+        self._complaints = _Complaints()
+        self._interrupted = False
+
+    def send(self, spans: Sequence[ReadableSpan]) -> str:
+        """Post one request, with the exporter's own retries."""
+        self._complaints.listen()
+        if self._exporter.export(spans) is SpanExportResult.SUCCESS:
+            return ""
+        return self._complaints.last or "the exporter gave up"
+
+    def interrupt(self) -> None:
+        """End the exporter's retries and its connections."""
+        self._interrupted = True
+        self._exporter.shutdown()
+
+    def close(self) -> None:
+        """End the exporter."""
+        if not self._interrupted:
+            self._exporter.shutdown()
+        self._complaints.forget()
+
+
+class _Complaints(logging.Filter):
+    """Keeps what the exporter logs in our thread out of the user's log, and remembers the last of it.
+
+    The loggers are shared with whatever else in the process uses OpenTelemetry, so their levels and
+    the records of other threads are left alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = ""
+        self._thread = 0
+
+    def listen(self) -> None:
+        """Begin, in the thread that calls this."""
+        if not self._thread:
+            self._thread = threading.get_ident()
+            attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+            for name in _EXPORTER_LOGGERS:
+                logging.getLogger(name).addFilter(self)
+
+    def forget(self) -> None:
+        """End."""
+        for name in _EXPORTER_LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record of any other thread pass."""
+        if record.thread != self._thread:
+            return True
+        self.last = record.getMessage()
+        return False

@@ -1,0 +1,1 @@
+"""The harness beside a hand-written loop doing the same work: `python -m tests.benchmarks`."""

@@ -1,0 +1,63 @@
+"""A reply in the two wire forms of the chat completions API: one JSON body, or server-sent events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tests.benchmarks.conversation import Call, Reply
+
+_CREATED = 1_700_000_000
+_FRAGMENT = 24
+"""Characters of arguments in one streamed fragment."""
+
+
+def plain(reply: Reply, *, number: int, request_bytes: int) -> bytes:
+    """Return the body of a complete answer."""
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    if reply.calls:
+        message["tool_calls"] = [_call(call) for call in reply.calls]
+    choice = {"index": 0, "message": message, "finish_reason": _finish_reason(reply)}
+    head = _head(reply, number=number, kind="chat.completion")
+    return orjson.dumps(head | {"choices": [choice], "usage": _usage(reply, request_bytes)})
+
+
+def streamed(reply: Reply, *, number: int, request_bytes: int) -> bytes:
+    """Return the events of an answer, the closing one included."""
+    head = _head(reply, number=number, kind="chat.completion.chunk")
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None if reply.calls else ""}]
+    for index, call in enumerate(reply.calls):
+        opening = _call(call) | {"index": index, "function": {"name": call.name, "arguments": ""}}
+        deltas.append({"tool_calls": [opening]})
+        for at in range(0, len(call.arguments), _FRAGMENT):
+            fragment = {"arguments": call.arguments[at : at + _FRAGMENT]}
+            deltas.append({"tool_calls": [{"index": index, "function": fragment}]})
+    if reply.text is not None:
+        first, *others = reply.text.split(" ")
+        deltas += [{"content": word} for word in (first, *(" " + word for word in others))]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": _finish_reason(reply)})
+    chunks = [head | {"choices": [choice]} for choice in choices]
+    if reply.include_usage:
+        chunks.append(head | {"choices": [], "usage": _usage(reply, request_bytes)})
+    return b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def _head(reply: Reply, *, number: int, kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{number}", "object": kind, "created": _CREATED, "model": reply.model}
+
+
+def _call(call: Call) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _finish_reason(reply: Reply) -> str:
+    return "tool_calls" if reply.calls else "stop"
+
+
+def _usage(reply: Reply, request_bytes: int) -> dict[str, Any]:
+    """Return usage that is deterministic and about right: four bytes to a token."""
+    prompt = request_bytes // 4
+    completion = 20 * len(reply.calls) or 5
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
