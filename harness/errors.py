@@ -10,6 +10,7 @@
     │   └── ContextOverflow    the request does not fit into the model's window
     ├── ToolError              a tool failed; the model sees the text and may mend it
     │   └── ToolServerError    the server behind it could not be started or was lost
+    ├── RequiredServerFailed   a server the team cannot do without does not start; the run fails
     └── LimitReached           a budget is used up; the run ends with what it has
 
 Who can mend it decides where it goes: what the model can mend becomes a tool result, what the
@@ -93,6 +94,10 @@ class ToolServerError(ToolError):
     """A tool server could not be started, did not answer in time, or was lost."""
 
 
+class RequiredServerFailed(HarnessError):
+    """A server the team cannot do without does not start; the run fails."""
+
+
 class LimitReached(HarnessError):
     """A budget is used up."""
 
@@ -101,3 +106,10 @@ class LimitReached(HarnessError):
         self.scope = scope
         self.allowed = allowed
         super().__init__(f"the {limit} limit of {scope} ({allowed:g}) is reached")
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Return the first error inside nested groups: task groups wrap what their tasks raise."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return error  # pyright: ignore[reportUnknownVariableType]

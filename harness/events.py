@@ -154,7 +154,10 @@ class AgentRunFinished:
     agent: str
     report: Report
     turns: int
+    report_tokens: int = 0
+    """Our count of what goes back to the parent."""
     error: str = ""
+    error_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +240,8 @@ class ModelCallFinished:
     model: str
     response_id: str = ""
     error: str = ""
+    error_type: str = ""
+    """Name of the error's class, or `cancelled`."""
     notes: tuple[str, ...] = ()
 
 

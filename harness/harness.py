@@ -6,9 +6,11 @@ The one place that wires adapters to the loop.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,17 +18,22 @@ from anyio.abc import TaskGroup
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import UsageError
 from harness.journal import Journal, new_run_id, open_journal
-from harness.loop.log import Notices, RunLog
+from harness.loop.log import Listener, Notices, RunLog
 from harness.loop.team_run import TeamRun
 from harness.messages import Image, Message, user
 from harness.models.port import Model
 from harness.models.tokens import token_counter
 from harness.run import Run, RunResult
-from harness.team import Team, load_team
+from harness.team import Team, TeamSpec, load_team
 from harness.tools.port import Toolset
 from harness.version import version
 
+if TYPE_CHECKING:
+    from harness.tracing import Tracing
+
 DEFAULT_STORE = ".harness"
+
+_OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class Harness:
@@ -40,6 +47,7 @@ class Harness:
         models: Mapping[str, Model],
         servers: ToolServers,
         tasks: TaskGroup,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self.team = team
         self.journal = journal
@@ -47,6 +55,7 @@ class Harness:
         self._models = models
         self._servers = servers
         self._tasks = tasks
+        self._listeners = tuple(listeners)
 
     async def start(self, task: str | Message, *images: Image) -> Run:
         """Begin a run of the team on `task` and return at once.
@@ -58,6 +67,8 @@ class Harness:
         if not message.text.strip():
             raise UsageError("the task is empty: say what the team should do")
         log = RunLog(new_run_id(), self.journal)
+        for listener in self._listeners:
+            log.listen(listener)
         run = Run(log, self.journal)
         self._tasks.start_soon(self._drive, run, log, message)
         return run
@@ -100,7 +111,9 @@ async def open_harness(
         StoreError: The store cannot be opened.
     """
     loaded = team if isinstance(team, Team) else load_team(team, overrides=overrides)
+    _check_prices(loaded.spec)
     given = models or {}
+    failure: Exception | None = None
     async with AsyncExitStack() as stack:
         journal = _journal(store)
         if journal is not store:
@@ -108,12 +121,60 @@ async def open_harness(
         by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
         servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
+        tracing = _tracing(trace)
+        if tracing is not None:
+            stack.callback(_close_tracing, tracing)
         await stack.enter_async_context(servers.opened())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         try:
-            yield Harness(loaded, journal=journal, models=by_agent, servers=servers, tasks=tasks)
+            yield Harness(
+                loaded,
+                journal=journal,
+                models=by_agent,
+                servers=servers,
+                tasks=tasks,
+                listeners=[tracing] if tracing else [],
+            )
+        except Exception as error:
+            # Raised again outside the task group, which would wrap it in an ExceptionGroup.
+            failure = error
         finally:
             tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _check_prices(spec: TeamSpec) -> None:
+    """Refuse a limit in USD over a model whose price nobody knows.
+
+    Raises:
+        UsageError: There is one.
+    """
+    limited = spec.limits.usd is not None or any(
+        agent.limits.usd is not None for agent in spec.agents.values()
+    )
+    unpriced = [
+        name for name, model in spec.models.items() if model.api == "openai-chat" and model.price is None
+    ]
+    if limited and unpriced:
+        raise UsageError(
+            f"a limit in usd cannot be kept: the price of the model {unpriced[0]} is unknown; "
+            f"add models.{unpriced[0]}.price with input and output in USD per million tokens"
+        )
+
+
+def _tracing(trace: Path | None) -> Tracing | None:
+    """Return where spans go, if they go anywhere; the OTel SDK is imported only then."""
+    if trace is None and not any(os.environ.get(name) for name in _OTLP_VARIABLES):
+        return None
+    from harness.tracing import Tracing
+
+    return Tracing.from_environment(trace)
+
+
+def _close_tracing(tracing: Tracing) -> None:
+    for problem in tracing.close().problems:
+        warnings.warn(f"traces: {problem}", RuntimeWarning, stacklevel=2)
 
 
 def run_sync(

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from harness.errors import innermost
 from harness.events import Citation, Recorded, RunFinished, RunStopReason
 from harness.journal.port import Journal
 from harness.loop.log import RunLog
@@ -131,7 +132,7 @@ class Run:
             raise
         except Exception as error:
             # One run that breaks must not take the others down; its caller gets the error.
-            self._error = error
+            self._error = innermost(error)
         finally:
             self._over.set()
             for watcher in self._watchers:

@@ -53,7 +53,9 @@ class Root:
             raise ValueError(f"root must be the path of a folder, not {root!r}.")
         folder = (base or Path.cwd()) / Path(root).expanduser()
         if not folder.is_dir():
-            raise ValueError(f"root {str(folder)!r} {'is not a folder' if folder.exists() else 'does not exist'}.")
+            raise ValueError(
+                f"root {str(folder)!r} {'is not a folder' if folder.exists() else 'does not exist'}."
+            )
         return cls(folder.resolve())
 
     def relative(self, path: str) -> str:
@@ -91,7 +93,9 @@ class Root:
             return _open_by_walking(folder, path, flags, mode=mode)
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.ELOOP):
-                raise PathRefused(f"{path!r} goes through a symbolic link that may not be followed.") from None
+                raise PathRefused(
+                    f"{path!r} goes through a symbolic link that may not be followed."
+                ) from None
             raise
         finally:
             os.close(folder)
@@ -114,7 +118,9 @@ class Root:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise PathRefused(f"{path!r} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'not a file'}.")
+                raise PathRefused(
+                    f"{path!r} is {'a folder' if stat.S_ISDIR(status.st_mode) else 'not a file'}."
+                )
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read(limit), status
         finally:
@@ -140,7 +146,9 @@ def _open_by_walking(folder: int, path: str, flags: int, *, mode: int) -> int:
     current = os.dup(folder)
     try:
         for parent in parents:
-            step = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+            step = os.open(
+                parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current
+            )
             os.close(current)
             current = step
         return os.open(last, flags | os.O_NOFOLLOW, mode, dir_fd=current)

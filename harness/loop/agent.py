@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import anyio
 
 from harness.errors import LimitReached, ModelError
 from harness.events import AgentRunFinished, EntryAppended, Event, LimitWasReached, ReplanRequested, Report
 from harness.limits import Budget
+from harness.loop.brief import dumps, view_report
 from harness.loop.deliverable import CountTokens, Deliverable
 from harness.loop.log import Notices, RunLog
 from harness.loop.state import AgentState
@@ -48,7 +49,6 @@ class AgentRun:
     log: RunLog
     notices: Notices
     count_tokens: CountTokens
-    on_finished: Callable[[], None] = field(default=lambda: None)
 
     @property
     def state(self) -> AgentState:
@@ -86,11 +86,22 @@ async def run_agent(agent: AgentRun) -> Report:
     did wrong: a model that fails or a budget that ends becomes the status of the report.
     """
     report, error = await _work(agent)
-    agent.emit(AgentRunFinished(agent=agent.path, report=report, turns=agent.state.turns, error=error))
+    state = agent.state
+    report = replace(report, usage=state.usage)
+    agent.emit(
+        AgentRunFinished(
+            agent=agent.path,
+            report=report,
+            turns=state.turns,
+            report_tokens=agent.count_tokens(dumps(view_report(report))),
+            error=str(error or ""),
+            error_type=type(error).__name__ if error else "",
+        )
+    )
     return report
 
 
-async def _work(agent: AgentRun) -> tuple[Report, str]:
+async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     try:
         with anyio.CancelScope(deadline=agent.budget.deadline):
             while agent.deliverable.accepted is None:
@@ -99,14 +110,14 @@ async def _work(agent: AgentRun) -> tuple[Report, str]:
                     _settle(agent, reply)
                 elif agent.deliverable.accepted is None:
                     _break_loops(agent)
-            return agent.deliverable.accepted, ""
+            return agent.deliverable.accepted, None
         limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
     except LimitReached as reached:
         limit = reached
     except ModelError as error:
-        return _unfinished(agent, stop_reason="failed"), str(error)
+        return _unfinished(agent, stop_reason="failed"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
-    return _unfinished(agent, stop_reason=f"limit: {limit.limit} of {limit.scope}"), ""
+    return _unfinished(agent, stop_reason=f"limit: {limit.limit} of {limit.scope}"), None
 
 
 def _settle(agent: AgentRun, reply: Message) -> None:
@@ -181,8 +192,6 @@ IMAGE_TOKENS = 800
 
 def tokens_of_definitions(tools: Sequence[Tool], count: CountTokens) -> int:
     """Return our count of the tokens that tool definitions take in every request."""
-    from harness.loop.brief import dumps
-
     return sum(
         count(tool.definition.description) + count(dumps(dict(tool.definition.parameters))) + 8
         for tool in tools

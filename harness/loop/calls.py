@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import orjson
 
-from harness.errors import HarnessError, StoreError, ToolError, ToolServerError
+from harness.errors import (
+    HarnessError,
+    RequiredServerFailed,
+    StoreError,
+    ToolError,
+    ToolServerError,
+    innermost,
+)
 from harness.events import ToolCallFinished, ToolCallStarted
 from harness.loop.log import Progress
 from harness.messages import ToolCall, ToolResult
@@ -81,11 +88,13 @@ async def _run_call(agent: AgentRun, turn: int, index: int, call: ToolCall, *, c
     except anyio.get_cancelled_exc_class():
         finished(ToolOutput("cancelled; its outcome is unknown", is_error=True, error_type="cancelled"))
         raise
-    except (StoreError, AssertionError):
+    except (StoreError, RequiredServerFailed):
         raise
     except HarnessError as error:
         output = ToolOutput(str(error), is_error=True, error_type="tool")
     except Exception as error:
+        if isinstance(innermost(error), StoreError | RequiredServerFailed):
+            raise
         output = ToolOutput(
             f"{call.name} broke: {type(error).__name__}: {error}", is_error=True, error_type="internal"
         )
@@ -103,6 +112,7 @@ def _prepare(agent: AgentRun, tool: Tool | None, call: ToolCall) -> Mapping[str,
         return _refusal("arguments", f"the arguments are not valid JSON: {error}")
     if not isinstance(arguments, dict):
         return _refusal("arguments", "the arguments must be one JSON object")
+    arguments = cast("dict[str, Any]", arguments)
     faults = tool.faults(arguments)
     if faults:
         return _refusal("arguments", f"the arguments do not fit {call.name}: " + "; ".join(faults))

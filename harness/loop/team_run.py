@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from harness.errors import HarnessError, StoreError, ToolError
+from harness.errors import HarnessError, RequiredServerFailed, StoreError, ToolError, innermost
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
@@ -38,6 +38,8 @@ DEFAULT_TURNS = 100
 
 DEFAULT_DEPTH = 3
 DEFAULT_PARALLEL = 8
+
+_FAILED = Report(status="failed", answer="", stop_reason="failed")
 
 
 class ScopedTools(Protocol):
@@ -72,6 +74,8 @@ class TeamRun:
         self.budget = Budget("the run", limits)
         self.slots = anyio.Semaphore(limits.parallel or DEFAULT_PARALLEL)
         self._waiting: dict[str, int] = {}
+        self._scope = anyio.CancelScope()
+        self._fatal: HarnessError | None = None
 
     async def execute(self, task: Message) -> RunFinished:
         """Run the team on `task` to its end and record it.
@@ -90,29 +94,29 @@ class TeamRun:
                 harness_version=self.harness_version,
             )
         )
-        deliverable: Deliverable | None = None
+        with anyio.CancelScope() as self._scope:
+            finished = await self._answer(spec.entry, task)
+        if self._fatal is not None:
+            finished = self._finished(_FAILED, None, str(self._fatal))
+        self.log.emit(finished)  # pyright: ignore[reportPossiblyUnboundVariable]
+        await self.log.durable()
+        return finished  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    async def _answer(self, entry: str, task: Message) -> RunFinished:
+        """Run the entry agent and return the run's last event, not yet recorded."""
         try:
-            async with self._open(spec.entry, spec.entry, task) as agent:
-                deliverable = agent.deliverable
+            async with self._open(entry, entry, task) as agent:
                 report = await run_agent(agent)
+                deliverable = agent.deliverable
                 if isinstance(deliverable, StructuredAnswer) and report.stop_reason != "done":
                     report = self._salvage(deliverable, report)
-            error = report.answer if report.status == "failed" and report.stop_reason != "done" else ""
-            finished = self._finished(report, deliverable, self._last_error(spec.entry) or error)
-        except StoreError:
-            raise
-        except HarnessError as problem:
-            finished = self._finished(
-                Report(status="failed", answer="", stop_reason="failed"), None, str(problem)
-            )
-        self.log.emit(finished)
-        await self.log.durable()
-        return finished
+                return self._finished(report, deliverable, self.log.state.errors.get(entry, ""))
+        except RequiredServerFailed as problem:
+            return self._finished(_FAILED, None, str(problem))
 
     def stop(self, reason: RunStopReason) -> RunFinished:
         """Record that the run was ended from outside; what it has stays in the journal."""
-        finished = self._finished(Report(status="failed", answer="", stop_reason=reason), None, "")
-        finished = replace(finished, stop_reason=reason)
+        finished = replace(self._finished(_FAILED, None, ""), stop_reason=reason)
         self.log.emit(finished)
         return finished
 
@@ -127,15 +131,27 @@ class TeamRun:
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
                 ) as agent:
                     return await run_agent(agent)
-            except StoreError:
+            except RequiredServerFailed as error:
+                self._fatal = error
+                self._scope.cancel()
                 raise
             except Exception as error:
-                report = Report(status="failed", answer="", stop_reason="failed")
-                text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
-                report = replace(report, answer=f"{name} could not work: {text}")
-                if path in self.log.state.agents:
-                    self.log.emit(AgentRunFinished(agent=path, report=report, turns=0, error=text))
-                return report
+                return self._broken_child(name, path, error)
+
+    def _broken_child(self, name: str, path: str, error: Exception) -> Report:
+        """Return the report of a sub-agent that could not work; only a broken store is everyone's problem."""
+        cause = innermost(error)
+        if isinstance(cause, StoreError):
+            raise cause
+        text = str(cause) if isinstance(cause, HarnessError) else f"{type(cause).__name__}: {cause}"
+        report = replace(_FAILED, answer=f"{name} could not work: {text}")
+        if path in self.log.state.agents:
+            turns = self.log.state.agents[path].turns
+            kind = type(cause).__name__
+            self.log.emit(
+                AgentRunFinished(agent=path, report=report, turns=turns, error=text, error_type=kind)
+            )
+        return report
 
     @asynccontextmanager
     async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
@@ -285,9 +301,6 @@ class TeamRun:
             for item in agent.report.evidence
         ]
         return replace(deliverable.offer_evidence(evidence), stop_reason=report.stop_reason)
-
-    def _last_error(self, path: str) -> str:
-        return self.log.state.errors.get(path, "")
 
     def _finished(self, report: Report, deliverable: Deliverable | None, error: str) -> RunFinished:
         state = self.log.state

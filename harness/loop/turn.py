@@ -79,10 +79,10 @@ async def _ask(agent: AgentRun, turn: int) -> ModelResponse:
     try:
         response = await model.respond(agent.transcript, CallOptions(), observe)
     except ModelError as error:
-        _record_failure(agent, turn, str(error))
+        _record_failure(agent, turn, str(error), type(error).__name__)
         raise
     except anyio.get_cancelled_exc_class():
-        _record_failure(agent, turn, "cancelled")
+        _record_failure(agent, turn, "cancelled", "cancelled")
         raise
     _record(agent, turn, response, input_tokens)
     return response
@@ -108,7 +108,7 @@ def _record(agent: AgentRun, turn: int, response: ModelResponse, input_tokens: i
     )
 
 
-def _record_failure(agent: AgentRun, turn: int, error: str) -> None:
+def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> None:
     agent.emit(
         ModelCallFinished(
             agent=agent.path,
@@ -119,6 +119,7 @@ def _record_failure(agent: AgentRun, turn: int, error: str) -> None:
             cost=0.0,
             model=agent.model.name,
             error=error,
+            error_type=error_type,
         )
     )
 

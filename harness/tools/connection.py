@@ -24,7 +24,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CONNECTION_CLOSED, CallToolResult
 from mcp_types import Tool as ListedTool
 
-from harness.errors import ToolError, ToolServerError
+from harness.errors import ToolError, ToolServerError, innermost
 from harness.team import ServerSpec
 from harness.tools.port import ReportProgress, ignore_progress
 from harness.tools.stdio import StdioCommand, open_stdio
@@ -155,7 +155,8 @@ class Connection:
             )
         if session.error is not None:
             raise ToolServerError(
-                f"the server {self.name} could not be started: {_leaf(session.error)}" + self._stderr_tail()
+                f"the server {self.name} could not be started: {_in_words(session.error)}"
+                + self._stderr_tail()
             ) from session.error
         return session
 
@@ -264,10 +265,9 @@ def _read_environment(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
 
 
-def _leaf(error: BaseException) -> str:
+def _in_words(error: BaseException) -> str:
     """Return the innermost cause of nested exception groups, in words."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return f"command or file not found: {error.filename}"
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    cause = innermost(error)
+    if isinstance(cause, FileNotFoundError) and cause.filename:
+        return f"command or file not found: {cause.filename}"
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

@@ -21,7 +21,7 @@ from mcp_types import (
 )
 from mcp_types import Tool as ListedTool
 
-from harness.errors import ToolServerError
+from harness.errors import RequiredServerFailed, ToolServerError
 from harness.events import EffectClass, Event, ToolServerFailed, ToolServerStarted
 from harness.messages import Image, ToolDefinition
 from harness.team import ServerSpec
@@ -65,7 +65,7 @@ class ToolHub:
         """Return the granted tools, starting the servers they need all at once.
 
         Raises:
-            ToolServerError: A required server could not be started.
+            RequiredServerFailed: A required server could not be started.
         """
         needed = [name for name in self._connections if _may_grant(name, patterns)]
         failures: dict[str, ToolServerError] = {}
@@ -84,7 +84,7 @@ class ToolHub:
             if emit:
                 emit(ToolServerFailed(server=name, error=str(error), required=self._servers[name].required))
             if self._servers[name].required:
-                raise error
+                raise RequiredServerFailed(str(error)) from error
         return [
             tool
             for name in needed

@@ -70,7 +70,9 @@ class Index:
         """The passages that answer the query best; any text is a valid query."""
         self.refresh(report)
         sought = wanted(query)
-        return self._answer(lambda tables: best_passages(tables, sought, rarity=self._rarity, limit=limit), report)
+        return self._answer(
+            lambda tables: best_passages(tables, sought, rarity=self._rarity, limit=limit), report
+        )
 
     def files(self, report: Report = in_silence) -> dict[str, Indexed]:
         """The files of the corpus by path, in order."""
@@ -84,7 +86,9 @@ class Index:
         for at_once in (False, True):
             self.refresh(report, at_once=at_once)
             select = "SELECT path, kind, line_count, passage_count FROM files WHERE kind != '' AND path = ?"
-            if row := self._answer(lambda tables, sql=select: tables.execute(sql, (path,)).fetchone(), report):
+            if row := self._answer(
+                lambda tables, sql=select: tables.execute(sql, (path,)).fetchone(), report
+            ):
                 return Indexed(*row)
         return None
 

@@ -89,14 +89,17 @@ def best_passages(tables: sqlite3.Connection, wanted: Wanted, *, rarity: Rarity,
 
 def _expressions(wanted: Wanted, counts: dict[str, int]) -> Iterator[str]:
     """What to ask FTS5, from the narrowest question that may suffice to the widest that is still cheap."""
-    present = sorted((word for word in wanted.words if counts[word]), key=lambda word: counts[word])[:_MOST_WORDS]
+    present = sorted((word for word in wanted.words if counts[word]), key=lambda word: counts[word])[
+        :_MOST_WORDS
+    ]
     if not present:
         # Nobody wrote these words, but somebody may have written longer ones that begin like them.
         if stems := [word for word in wanted.words if len(word) > 2 or not word.isascii()]:
             yield " OR ".join(f"{_quoted(word)} *" for word in stems[:_MOST_WORDS])
         return
-    if len(present) > 1 and counts[present[0]] > _ENOUGH_PASSAGES:
-        yield " AND ".join(map(_quoted, present[:3]))
+    if counts[present[0]] > _ENOUGH_PASSAGES:
+        together = " AND ".join(map(_quoted, present[:3]))
+        yield f"{{path title}} : ({together})" if len(present) == 1 else together
     chosen: list[str] = []
     total = 0
     for word in present:
@@ -107,7 +110,8 @@ def _expressions(wanted: Wanted, counts: dict[str, int]) -> Iterator[str]:
     names = [
         " ".join(phrase)
         for phrase in wanted.phrases
-        if all(counts[part] for part in phrase) and min(counts[part] for part in phrase) <= 2 * _ENOUGH_PASSAGES
+        if all(counts[part] for part in phrase)
+        and min(counts[part] for part in phrase) <= 2 * _ENOUGH_PASSAGES
     ]
     yield " OR ".join(map(_quoted, (*chosen, *names)))
 

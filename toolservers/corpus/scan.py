@@ -61,7 +61,9 @@ class Scope:
                     continue
                 path = f"{folder}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
-                    if not is_skipped_folder(entry.name) and not (self.exclude and matches(path, self.exclude)):
+                    if not is_skipped_folder(entry.name) and not (
+                        self.exclude and matches(path, self.exclude)
+                    ):
                         pending.append(f"{path}/")
                 elif self.kind_of(path) and (stamp := self._stamp(entry)):
                     yield path, stamp

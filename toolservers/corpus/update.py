@@ -71,7 +71,9 @@ def _stamps(tables: sqlite3.Connection, paths: list[str] | None = None) -> dict[
     if paths is None:
         rows = tables.execute(select)
     else:
-        rows = tables.execute(f"{select} WHERE path IN (SELECT value FROM json_each(?))", (json.dumps(paths),))
+        rows = tables.execute(
+            f"{select} WHERE path IN (SELECT value FROM json_each(?))", (json.dumps(paths),)
+        )
     return {path: Stamp(size, mtime_ns) for path, size, mtime_ns in rows}
 
 

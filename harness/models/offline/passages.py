@@ -46,7 +46,7 @@ class Passage:
 
     source: str
     text: str
-    first_line: int = 1
+    first_line: int = 0
     """0 where the tool told no lines."""
     title: str = ""
     rank: int = 0
@@ -62,6 +62,8 @@ class Passage:
     @property
     def locator(self) -> str:
         """Where the whole passage stands."""
+        if not self.first_line:
+            return self.source
         return f"{self.source}:{self.first_line}-{self.last_line}"
 
     def locator_of(self, unit: Unit) -> str:
@@ -73,9 +75,10 @@ class Passage:
 
     def contains(self, other: Passage) -> bool:
         """Return whether it shows every line of the other one."""
+        if not self.first_line:
+            return self.source == other.source and not other.first_line
         return (
             self.source == other.source
-            and bool(self.first_line)
             and self.first_line <= other.first_line
             and self.last_line >= other.last_line
         )

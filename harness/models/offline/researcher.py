@@ -108,13 +108,15 @@ def _reads(ranked: Sequence[Candidate], offers: Offers) -> list[tuple[str, dict[
     tool = next(iter(offers.readers), None)
     if tool is None:
         return []
+    searching = {search.name for search in offers.searches}
     places: list[Passage] = []
     for found in ranked[:40]:
         near = any(
             found.passage.source == other.source and abs(found.passage.first_line - other.first_line) < 30
             for other in places
         )
-        if not near and not found.weak and len(places) < _MOST_READS:
+        readable = found.passage.first_line or found.passage.source not in searching
+        if readable and not near and not found.weak and len(places) < _MOST_READS:
             places.append(found.passage)
     return [(tool.name, _read_arguments(tool, place)) for place in places]
 

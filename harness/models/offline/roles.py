@@ -70,7 +70,13 @@ def choose_role(offers: Offers, instructions: str, objective: str, *, has_report
 
 
 def _strength(delegate: Delegate, pattern: str) -> int:
-    return 3 * count_words(delegate.name, pattern) + count_words(delegate.description, pattern)
+    """Count the telling words; a name and the first words of a description say most."""
+    beginning = " ".join(delegate.description.split()[:3])
+    return (
+        3 * count_words(delegate.name, pattern)
+        + 2 * count_words(beginning, pattern)
+        + count_words(delegate.description, pattern)
+    )
 
 
 def _strongest(delegates: Sequence[Delegate], pattern: str, others: Sequence[str]) -> Delegate | None:

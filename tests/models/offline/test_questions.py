@@ -24,7 +24,11 @@ def asked(text: str) -> list[str]:
         ),
         (
             "What are the costs, limits and failure modes of Ray?",
-            ["What are the costs of Ray?", "What are the limits of Ray?", "What are the failure modes of Ray?"],
+            [
+                "What are the costs of Ray?",
+                "What are the limits of Ray?",
+                "What are the failure modes of Ray?",
+            ],
         ),
         (
             "How does the server handle errors, retries and timeouts?",

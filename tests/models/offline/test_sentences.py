@@ -78,7 +78,9 @@ def test_quotes_are_cleaned_of_markup_and_line_wraps():
 
 
 def test_a_passage_that_begins_or_ends_within_a_sentence_offers_no_half_of_it():
-    passage = "of the cache is full.\nPages are then dropped. The oldest page\ngoes first unless it is pinned by"
+    passage = (
+        "of the cache is full.\nPages are then dropped. The oldest page\ngoes first unless it is pinned by"
+    )
 
     assert texts(passage) == ["Pages are then dropped."]
 
