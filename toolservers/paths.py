@@ -18,7 +18,7 @@ import platform
 import posixpath
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +101,7 @@ class Root:
             os.close(folder)
 
     @contextmanager
-    def folder_open(self, path: str, *, links: bool = True) -> Iterator[int]:
+    def folder_open(self, path: str, *, links: bool = True) -> Generator[int, None, None]:
         """The folder `path`, opened for the time of the block."""
         descriptor = self.open(path, os.O_RDONLY | os.O_DIRECTORY, links=links)
         try:

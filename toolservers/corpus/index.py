@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +167,7 @@ class Index:
         return self._store
 
     @contextmanager
-    def _turn(self, report: Report) -> Iterator[None]:
+    def _turn(self, report: Report) -> Generator[None, None, None]:
         """The only thread that changes tables for the time of the block; waiting threads go on reporting."""
         while not self._updating.acquire(timeout=0.2):
             report(*self._progress)

@@ -21,7 +21,9 @@ _SUFFIXES: dict[Kind, str] = {
     ),
     "data": "json jsonl ndjson json5 jsonc yaml yml toml ini cfg conf properties env csv tsv xml xsd xsl svg plist",
 }
-_KIND_OF_SUFFIX = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_KIND_OF_SUFFIX: dict[str, Kind] = {
+    suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()
+}
 _KIND_OF_NAME: dict[str, Kind] = {
     **dict.fromkeys(
         ("readme", "license", "copying", "authors", "changes", "changelog", "news", "todo"), "text"
@@ -32,13 +34,15 @@ _KIND_OF_NAME: dict[str, Kind] = {
     ),
     **dict.fromkeys(("gemfile", "procfile", "vagrantfile", "jenkinsfile", "build", "workspace"), "source"),
 }
-_SKIPPED_FOLDERS = frozenset(
-    "node_modules bower_components __pycache__ venv virtualenv CVS __pypackages__ jspm_packages".split()
+_FOLDERS_OF_TOOLS = (
+    "node_modules bower_components __pycache__ venv virtualenv CVS __pypackages__ jspm_packages"
 )
-_SKIPPED_FILES = frozenset(
+_SKIPPED_FOLDERS = frozenset(_FOLDERS_OF_TOOLS.split())
+_LOCK_FILES = (
     "package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml poetry.lock uv.lock pdm.lock Cargo.lock "
-    "composer.lock Gemfile.lock go.sum flake.lock".split()
+    "composer.lock Gemfile.lock go.sum flake.lock"
 )
+_SKIPPED_FILES = frozenset(_LOCK_FILES.split())
 _MINIFIED_ENDINGS = (".min.js", ".min.css", ".min.mjs", ".bundle.js", ".map", "-min.js", ".min.html")
 _LONGEST_MEAN_LINE = 400
 

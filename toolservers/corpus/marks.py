@@ -123,18 +123,32 @@ _SQL = re.compile(
 _BRACKETS = re.compile(r"\n()\[{1,2}([^\]\n]{1,100})\]")
 _KEYS = re.compile(r"\n()([A-Za-z_][\w.-]{0,80}):(?=\s)")
 
-_BRACE_LANGUAGES = "c h cc cpp cxx hh hpp hxx inl ipp m mm cs java cu cuh d"
-_PATTERNS: dict[str, tuple[re.Pattern[str], ...]] = {
-    **dict.fromkeys("py pyi pyx pxd".split(), (_PYTHON,)),
-    **dict.fromkeys("js jsx mjs cjs ts tsx mts cts vue svelte".split(), (_KEYWORDS, _ARROW)),
-    **dict.fromkeys(_BRACE_LANGUAGES.split(), (_KEYWORDS, _BRACED)),
-    **dict.fromkeys("sh bash zsh fish".split(), (_SHELL,)),
-    "sql": (_SQL,),
-    **dict.fromkeys("toml ini cfg conf".split(), (_BRACKETS,)),
-    **dict.fromkeys("yaml yml".split(), (_KEYS,)),
-    **dict.fromkeys("css scss sass less json jsonl csv tsv xml svg patch diff".split(), ()),
+_FAMILIES: tuple[tuple[str, tuple[re.Pattern[str], ...]], ...] = (
+    ("py pyi pyx pxd", (_PYTHON,)),
+    ("js jsx mjs cjs ts tsx mts cts vue svelte", (_KEYWORDS, _ARROW)),
+    ("c h cc cpp cxx hh hpp hxx inl ipp m mm cs java cu cuh d", (_KEYWORDS, _BRACED)),
+    ("sh bash zsh fish", (_SHELL,)),
+    ("sql", (_SQL,)),
+    ("toml ini cfg conf", (_BRACKETS,)),
+    ("yaml yml", (_KEYS,)),
+    ("css scss sass less json jsonl csv tsv xml svg patch diff", ()),
+)
+_PATTERNS = {suffix: patterns for suffixes, patterns in _FAMILIES for suffix in suffixes.split()}
+_NO_DEFINITION = {
+    "if",
+    "for",
+    "while",
+    "switch",
+    "return",
+    "else",
+    "do",
+    "catch",
+    "sizeof",
+    "defined",
+    "and",
+    "or",
+    "not",
 }
-_NO_DEFINITION = frozenset("if for while switch return else do catch sizeof defined and or not".split())
 _LEADS_IN = re.compile(r"[ \t]*(?:@|//|#(?!include|if|e|define|pragma)|/?\*|--|\[\w)")
 
 

@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 from toolservers.corpus.marks import Mark, Sections, tidy_title
 
 _SILENT = frozenset(("script", "style", "template", "svg", "noscript"))
-_INLINE = frozenset(
-    "a abbr b bdi bdo cite code data dfn em font i kbd mark q s samp small span strong sub sup time tt u var wbr".split()
-)
+_INLINE_TAGS = "a abbr b bdi bdo cite code data dfn em font i kbd mark q s samp small span strong sub sup time tt u var wbr"
+_INLINE = frozenset(_INLINE_TAGS.split())
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 

@@ -146,7 +146,7 @@ def _packed(atoms: Iterator[_Atom]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-_SLICE = re.compile(r".{1,%d}(?:\s|$)|.{1,%d}" % (_LARGEST, _LARGEST), re.DOTALL)
+_SLICE = re.compile(rf".{{1,{_LARGEST}}}(?:\s|$)|.{{1,{_LARGEST}}}", re.DOTALL)
 
 
 def _slices(line: str) -> list[str]:
@@ -188,10 +188,11 @@ class _Titles:
         return trail[::-1]
 
     def _nearest(self, line: int) -> int | None:
-        at: int | None = bisect_right(self._starts, line) - 1
-        if at is None or at < 0:
+        last = bisect_right(self._starts, line) - 1
+        if last < 0:
             return None
-        if self.by_indent and self._starts[at] != line:
+        at: int | None = last
+        if self.by_indent and self._starts[last] != line:
             text = self._lines[line].expandtabs(4)
             indent = len(text) - len(text.lstrip())
             while at is not None and self._marks[at].level >= indent:

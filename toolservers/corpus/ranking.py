@@ -127,7 +127,8 @@ def _ranked(tables: sqlite3.Connection, expression: str) -> Iterator[tuple[Hit, 
         rows = tables.execute(_BEST, (expression, page)).fetchall()
         rows.sort(key=lambda row: (-row[6], row[0], row[1]))
         for row in rows[given:]:
-            yield Hit(*row[:5], round(row[6], 2)), row[5]
+            path, start, stop, title, text, digest, score = row
+            yield Hit(path, start, stop, title, text, round(score, 2)), digest
         given = len(rows)
         if given < page or page >= _LARGEST_PAGE:
             return

@@ -6,7 +6,7 @@ import difflib
 import posixpath
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,7 +209,7 @@ class _Tools:
         )
 
     @contextmanager
-    def _progress(self, context: Context) -> Iterator[Progress]:
+    def _progress(self, context: Context) -> Generator[Progress, None, None]:
         progress = Progress(context, terminal=self._terminal_progress)
         try:
             yield progress

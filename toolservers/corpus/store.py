@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,13 +67,13 @@ class Store:
         self._idle.append(connection)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Generator[sqlite3.Connection, None, None]:
         """A connection that sees one state of the tables for the time of the block."""
         with self._transaction("BEGIN") as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Generator[sqlite3.Connection, None, None]:
         """The only writing connection among all processes; the block is committed whole or not at all."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
@@ -86,7 +86,7 @@ class Store:
                 Path(f"{self.file}{ending}").unlink(missing_ok=True)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str) -> Generator[sqlite3.Connection, None, None]:
         if self._alone is not None:
             # A database in memory is visible to its own connection only, so everybody shares that one.
             with self._alone:
@@ -180,7 +180,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _settled(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+def _settled(connection: sqlite3.Connection, begin: str) -> Generator[None, None, None]:
     connection.execute(begin)
     try:
         yield

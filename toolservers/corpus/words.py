@@ -23,14 +23,15 @@ _SHAPE = bytes(
     for code in range(256)
 )
 
-STOP_WORDS = frozenset(
+_STOP_WORDS = (
     "a about after all also am an and any are as at be because been before being but by can could d did do does "
     "doing don done for from get gets got had has have having he her here hers him his how i if in into is isn it "
     "its just ll m may me might more most must my no nor not of off on once only or other our out over own please "
     "re s same shall she should show so some such t tell than that the their them then there these they this "
     "those through to too under until up us used uses using ve very was we were what when where which while who "
-    "whom whose why will with would you your explain describe find give".split()
+    "whom whose why will with would you your explain describe find give"
 )
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)

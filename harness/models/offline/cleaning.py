@@ -7,6 +7,7 @@ import re
 _LINK = re.compile(r"!?\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
 _ROLE = re.compile(r":[a-z:]+:`~?([^`<]+?)(?:\s*<[^>]*>)?`")
 _EMPHASIS = re.compile(r"(\*{1,3}|(?<!\w)_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)")
+_DUNDER = re.compile(r"__\w+__")
 _TAG = re.compile(
     r"</?(?:b|i|em|strong|code|br|p|a|span|div|sub|sup|img|kbd|h\d)(?:\s[^>]*)?/?>", re.IGNORECASE
 )
@@ -33,7 +34,7 @@ def _plain(text: str) -> str:
     text = _ROLE.sub(r"`\1`", text)
     text = _TAG.sub("", text)
     text = text.replace("``", "`")
-    text = _EMPHASIS.sub(r"\2", text)
+    text = _EMPHASIS.sub(lambda match: match[0] if _DUNDER.fullmatch(match[0]) else match[2], text)
     text = text.replace("**", "")
     return " ".join(text.split())
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.messages import Message
 from harness.models.offline.briefs import Brief, Part, read_brief, write_parts
 from harness.models.offline.conversation import Conversation, Exchange, mapping, parse, sequence, string
-from harness.models.offline.evidence import TaskReport, read_report
+from harness.models.offline.evidence import Evidence, TaskReport, read_report
 from harness.models.offline.offers import Offers
 from harness.models.offline.quality import is_repeat
 from harness.models.offline.queries import other_queries
@@ -83,93 +83,75 @@ def conclude(question: str, parts: tuple[Part, ...], reports: Sequence[TaskRepor
     written = next((report for report in reports if report.id == _WRITE and report.evidence), None)
     if written is None:
         return compose(Brief(objective, reports=research))
-    quotes = [found.quote for found in written.evidence]
-    sections = [_section(part, written, research, quotes) for part in parts]
+    sections = _sections(parts, written, research)
     unanswered = tuple(
         section.part.question for section in sections if section.part.asked and not section.answered
     )
-    leads = dict(
-        zip(
-            (found.place for section in sections for found in section.evidence),
-            leads_of(sections),
-            strict=True,
+    status = "partial" if unanswered else "done"
+    evidence = tuple(found for section in sections for found in section.evidence)
+    return Finding(status, written.answer, evidence, unanswered, leads_of(sections))
+
+
+def _sections(parts: Sequence[Part], written: TaskReport, research: Sequence[TaskReport]) -> list[Section]:
+    """Return the sections of a written answer again: the writer keeps to the order of the parts."""
+    ordered = sorted(parts, key=lambda part: not part.asked)
+    brought = {report.id: report.evidence for report in research}
+    places = [{found.place for found in brought.get(part.id, ())} for part in ordered]
+    held: list[list[Evidence]] = [[] for _ in ordered]
+    at = 0
+    for found in written.evidence:
+        at = next((later for later in range(at, len(ordered)) if found.place in places[later]), at)
+        held[at].append(found)
+    quotes = [found.quote for found in written.evidence]
+    return [
+        Section(
+            part,
+            tuple(mine),
+            bool(mine) or any(is_repeat(found.quote, quotes) for found in brought.get(part.id, ())),
         )
-    )
-    return Finding(
-        "partial" if unanswered else "done",
-        written.answer,
-        written.evidence,
-        unanswered,
-        tuple(leads.get(found.place, "") for found in written.evidence),
-    )
+        for part, mine in zip(ordered, held, strict=True)
+    ]
 
 
-def _section(
-    part: Part, written: TaskReport, research: Sequence[TaskReport], quotes: Sequence[str]
-) -> Section:
-    """Return which of the written evidence a part's research brought."""
-    brought = [found for report in research if report.id == part.id for found in report.evidence]
-    places = {found.place for found in brought}
-    used = tuple(found for found in written.evidence if found.place in places)
-    return Section(part, used, bool(used) or any(is_repeat(found.quote, quotes) for found in brought))
+_FIND = {
+    "expected_output": "Up to six verbatim quotes that answer it, each with its source and line range.",
+    "sources": "The search and reading tools on offer; prefer primary sources to licences, tests and lists.",
+}
+_CHECKING = {
+    "expected_output": "The evidence worth keeping, unchanged, and a short list of what was dropped and why.",
+    "sources": "The reports below; the reading tools, to see whether each quote stands where it is said to.",
+    "boundaries": "Add no evidence and answer nothing. Flag contradictions instead of settling them.",
+}
+_WRITING = {
+    "expected_output": "A readable answer in which every sentence carries the number of its evidence; gaps named.",
+    "sources": "Only the reports below; prefer evidence that passed the check.",
+    "boundaries": "State nothing that no evidence supports, and do not search.",
+}
 
 
 def _tasks(
     question: str, parts: tuple[Part, ...], cast: Cast, *, rephrase: frozenset[str] = frozenset()
 ) -> list[dict[str, Any]]:
     asked = " ".join(question.split())[:600]
-    tasks = [
-        _research_task(_rephrased(part) if part.id in rephrase else part, asked, cast, at)
-        for at, part in enumerate(parts)
-    ]
+    boundaries = f"Only this part. The whole question, of which others research the rest: {asked}"
+    tasks: list[dict[str, Any]] = []
+    for position, part in enumerate(parts):
+        told = _rephrased(part) if part.id in rephrase else part
+        agent = pick_researcher(cast, part.question, position).name
+        task = {"id": part.id, "agent": agent, "objective": told.question, **_FIND}
+        tasks.append({**task, "boundaries": boundaries, "needs": []})
     needs = [part.id for part in parts]
     listed = write_parts(parts)
     if cast.critic:
         objective = f"Check the evidence that was found for the question: {asked}\nParts:\n{listed}"
-        tasks.append(
-            _task(
-                _CHECK, cast.critic.name, objective, _CHECK_OUTPUT, _CHECK_SOURCES, _CHECK_BOUNDARIES, needs
-            )
-        )
+        task = {"id": _CHECK, "agent": cast.critic.name, "objective": objective, **_CHECKING}
+        tasks.append({**task, "needs": needs})
         needs = [*needs, _CHECK]
     if cast.writer:
         objective = f"Write the answer to the question: {asked}\nParts:\n{listed}"
-        tasks.append(
-            _task(
-                _WRITE, cast.writer.name, objective, _WRITE_OUTPUT, _WRITE_SOURCES, _WRITE_BOUNDARIES, needs
-            )
-        )
+        task = {"id": _WRITE, "agent": cast.writer.name, "objective": objective, **_WRITING}
+        tasks.append({**task, "needs": needs})
     return tasks
-
-
-_CHECK_OUTPUT = "The evidence worth keeping, unchanged, and a short list of what was dropped and why."
-_CHECK_SOURCES = "The reports below; the reading tools, to see whether each quote stands where it is said to."
-_CHECK_BOUNDARIES = "Add no evidence and answer nothing. Flag contradictions instead of settling them."
-_WRITE_OUTPUT = "A readable answer in which every sentence carries the number of its evidence; gaps named."
-_WRITE_SOURCES = "Only the reports below; prefer evidence that passed the check."
-_WRITE_BOUNDARIES = "State nothing that no evidence supports, and do not search."
-_FIND_OUTPUT = "Up to six verbatim quotes that answer it, each with its source and line range."
-_FIND_SOURCES = "The search and reading tools on offer; prefer primary sources to licences, tests and lists."
-
-
-def _research_task(part: Part, asked: str, cast: Cast, position: int) -> dict[str, Any]:
-    boundaries = f"Only this part. The whole question, of which others research the rest: {asked}"
-    agent = pick_researcher(cast, part.question, position).name
-    return _task(part.id, agent, part.question, _FIND_OUTPUT, _FIND_SOURCES, boundaries, [])
-
-
-def _task(
-    id: str, agent: str, objective: str, expected: str, sources: str, boundaries: str, needs: list[str]
-) -> dict[str, Any]:
-    return {
-        "id": id,
-        "agent": agent,
-        "objective": objective,
-        "expected_output": expected,
-        "sources": sources,
-        "boundaries": boundaries,
-        "needs": needs,
-    }
 
 
 def _plan_reports(plans: Sequence[Exchange]) -> list[TaskReport]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.models.offline.terms import STOPWORDS, is_content, is_name, words
+from harness.models.offline.terms import STOPWORDS, WEAK_WORDS, is_content, is_name, words
 
 _QUOTED = re.compile(r"[\"“«`]([^\"”»`\n]{2,80})[\"”»`]")
 _PIECE = re.compile(r"[^\s,;:!?()\[\]{}\"“”«»`]+")
@@ -26,26 +26,31 @@ def topic_of(text: str) -> str:
     """Return what a question is about in a few words, or an empty string."""
     text = re.sub(r"^(?:who|what)\s+\w+\s+(?=(?:the|an?)\s)", "", text[:4000], flags=re.IGNORECASE)
     acting = re.match(
-        r"(?:how|when|why|where|what)\s+(?:do|does|did|can|could|should|will)\s", text, re.IGNORECASE
+        r"(?:how|when|why|where)\s+(?:is|are|was|were)\s|(?:how|when|why|where|what)\s+(?:do|does|did|can|could|should|will)\s",
+        text,
+        re.IGNORECASE,
     )
     named = [word for word in words(text) if is_name(word) and word.lower() not in STOPWORDS]
     for run in _runs(text):
         if named and named[0] in run.split():
-            return _without_verb(run) if acting else run
+            return _without_verb(run, text) if acting else run
     owner = re.search(r"\b(?:of|about)\s+(?:the\s+|an?\s+)?([^\s,;:?!.]+[^,;:?!.]*)[^,;:?!]*[?!.]*$", text)
     if owner and (owned := _runs(owner.group(1))):
         return owned[0]
     phrases = key_phrases(text)
     if not phrases:
         return ""
-    return _without_verb(phrases[0]) if acting else phrases[0]
+    return _without_verb(phrases[0], text) if acting else phrases[0]
 
 
-def _without_verb(run: str) -> str:
-    """After "how does" the last word of the first run is what the topic does, unless it is a name."""
+def _without_verb(run: str, text: str) -> str:
+    """Return the subject of "how does SUBJECT VERB …": the verb ends a short run or stands in a long one."""
     found = run.split()
-    last = found[-1]
-    return " ".join(found[:-1]) if len(found) > 1 and last.islower() and not is_name(last) else run
+    following = words(text.partition(run)[2])[:1]
+    verb_follows = bool(following) and following[0].lower() in WEAK_WORDS
+    kept = 2 if len(found) > 2 or verb_follows else 1
+    named = next((at for at, word in enumerate(found, 1) if is_name(word)), 0)
+    return " ".join(found[: max(kept, named)])
 
 
 def _runs(text: str) -> list[str]:

@@ -55,19 +55,26 @@ def weakness(source: str, text: str, asked_for: str) -> str:
 def is_repeat(quote: str, others: Sequence[str]) -> bool:
     """Return whether a quote says nearly what one of the others says."""
     fingerprint = shingles(quote)
-    return any(overlap(fingerprint, shingles(other)) >= SAME for other in others)
+    return any(
+        overlap(fingerprint, shingles(other)) >= SAME and not counts_differ(quote, other) for other in others
+    )
+
+
+def counts_differ(left: str, right: str) -> bool:
+    """Return whether two quotes give different numbers of the same thing."""
+    counted, recounted = _amounts(left), _amounts(right)
+    return any(unit and not counted[unit] & recounted[unit] for unit in counted.keys() & recounted.keys())
 
 
 def contradictions(evidence: Sequence[Evidence]) -> list[tuple[Evidence, Evidence]]:
     """Return pairs that give different amounts of the same thing for the same subject."""
     found: list[tuple[Evidence, Evidence]] = []
     subjects = [_subject(entry.quote) for entry in evidence]
-    amounts = [_amounts(entry.quote) for entry in evidence]
     for first in range(len(evidence)):
         for second in range(first + 1, len(evidence)):
             shared, joined = subjects[first] & subjects[second], subjects[first] | subjects[second]
             alike = len(shared) >= 3 and len(shared) >= 0.45 * len(joined)
-            if alike and _differ(amounts[first], amounts[second]):
+            if alike and counts_differ(evidence[first].quote, evidence[second].quote):
                 found.append((evidence[first], evidence[second]))
     return found
 
@@ -80,10 +87,6 @@ def _amounts(text: str) -> dict[str, frozenset[str]]:
         unit = match["unit"].strip().lower() or (stem(following[0]) if following else "")
         counted.setdefault(unit, set()).add(match["number"].replace(",", ""))
     return {unit: frozenset(numbers) for unit, numbers in counted.items()}
-
-
-def _differ(left: dict[str, frozenset[str]], right: dict[str, frozenset[str]]) -> bool:
-    return any(unit and not left[unit] & right[unit] for unit in left.keys() & right.keys())
 
 
 def _subject(text: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.models.offline.phrases import key_phrases
+from harness.models.offline.synonyms import other_words
 from harness.models.offline.terms import content_words, is_name, variants, words
 
 _MOST_WORDS = 12
@@ -16,13 +17,11 @@ def first_queries(objective: str) -> list[str]:
     keys = content_words(objective)[:_MOST_WORDS] or words(objective)[:_MOST_WORDS]
     phrases = key_phrases(objective)
     phrase = phrases[0] if phrases else ""
-    expanded = [form for word in keys[:6] for form in [word, *variants(word)[:2]]]
+    expanded = [form for word in keys[:6] for form in [word, *variants(word)[:2], *other_words(word)[:2]]]
     candidates = [" ".join(keys), phrase, " ".join(dict.fromkeys(expanded))]
     pieces = _pieces(keys)
     if pieces != keys:
         candidates.insert(1, " ".join(pieces))
-    if len(phrases) > 1:
-        candidates.insert(2, " ".join(phrases[1:3]))
     candidates.append(" ".join(words(objective)[:_MOST_WORDS]))
     return _different(candidates)[:3]
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.models.offline.passages import Passage
-from harness.models.offline.quality import weakness
-from harness.models.offline.sentences import Unit, is_code_source, split_units
+from harness.models.offline.quality import SAME, counts_differ, weakness
+from harness.models.offline.sentences import LONGEST, Unit, is_code_source, split_units
+from harness.models.offline.synonyms import synonyms
 from harness.models.offline.terms import STOPWORDS, WEAK_WORDS, is_name, overlap, shingles, stem, terms, words
 
 _MOST_UNITS = 8000
@@ -57,10 +58,13 @@ class Query:
     text: str
     compounds: dict[str, frozenset[str]]
     """Dotted and hyphenated names with their pieces; all pieces together stand for the name."""
+    names: frozenset[str]
+    """What a definition of the thing asked about would be called."""
 
     def expand(self, bag: set[str]) -> set[str]:
-        """Return a bag of terms with the names whose pieces it holds."""
-        return bag | {name for name, pieces in self.compounds.items() if pieces <= bag}
+        """Return a bag of terms with the terms of the question that its names and synonyms stand for."""
+        named = {name for name, pieces in self.compounds.items() if pieces <= bag}
+        return bag | named | {term for term in self.weights if synonyms(term) & bag}
 
     @property
     def total(self) -> float:
@@ -88,6 +92,7 @@ def read_query(question: str) -> Query:
     weights: dict[str, float] = {}
     anchors: set[str] = set()
     compounds: dict[str, frozenset[str]] = {}
+    names: set[str] = set()
     listed = words(question)
     for position, word in enumerate(listed):
         found = terms(word)
@@ -103,21 +108,37 @@ def read_query(question: str) -> Query:
             weights[term] = max(weights.get(term, 0.0), share)
         if len(found) > 1:
             compounds[found[0]] = frozenset(found[1:])
-            anchors.update(found[-1:] if is_name(word) else ())
+            anchors.update(found[:1] if is_name(word) else ())
+        if named:
+            names.update([found[0], *(found[-1:] if "." in word else [])])
     heaviest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:24]
     asks = frozenset(name for name, pattern in _ASKS if re.search(pattern, question, re.IGNORECASE))
     subject = " ".join(term for term in weights if weights[term] >= 1.0)
     return Query(
-        dict(heaviest), frozenset(anchors & dict(heaviest).keys()), asks, subject, question, compounds
+        weights=dict(heaviest),
+        anchors=frozenset(anchors & dict(heaviest).keys()),
+        asks=asks,
+        subject=subject,
+        text=question,
+        compounds=compounds,
+        names=frozenset(names),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What surrounds a unit: terms of its heading, of its source, and of its neighbours."""
+
+    passage: Passage
+    head: set[str]
+    place: set[str]
+    around: set[str]
+    weak: str
 
 
 def rank(query: Query, passages: Sequence[Passage]) -> list[Candidate]:
     """Return the units of all passages that share terms with the question, best first."""
-    split = [
-        (passage, split_units(passage.text, code=is_code_source(passage.source))) for passage in passages
-    ]
-    split = _cut(split)
+    split = _cut([(each, split_units(each.text, code=is_code_source(each.source))) for each in passages])
     bags = [[set(terms(unit.text)) for unit in units] for _, units in split]
     weights = _weigh(query, [bag for row in bags for bag in row])
     found: list[Candidate] = []
@@ -126,33 +147,43 @@ def rank(query: Query, passages: Sequence[Passage]) -> list[Candidate]:
         weak = weakness(passage.source, passage.text, query.text)
         for index, (unit, bag) in enumerate(zip(units, row, strict=True)):
             head = set(terms(f"{unit.heading or passage.title} {unit.label}"))
-            if not (bag | head) & weights.keys():
-                continue
-            around = set[str]().union(*row[max(0, index - 1) : index + 2])
-            found.append(_judge(query, weights, unit, passage, bag, (head, place, around), weak))
+            if (bag | head) & weights.keys():
+                around = set[str]().union(*row[max(0, index - 1) : index + 2])
+                found.append(_judge(query, weights, unit, bag, _Setting(passage, head, place, around, weak)))
     return sorted(found, key=lambda found: (-found.score, found.passage.source, found.unit.start))
 
 
 def choose(candidates: Sequence[Candidate], count: int, *, per_source: int = 3) -> list[Candidate]:
     """Return the best and most different candidates (Maximal Marginal Relevance)."""
-    pool = list(candidates[:80])
-    prints = {id(found): shingles(found.unit.text, size=2) for found in pool}
+    prints = {id(found): shingles(found.unit.text, size=2) for found in candidates[:80]}
     chosen: list[Candidate] = []
     taken: Counter[str] = Counter()
+    pool = list(candidates[:80])
+
+    def sameness(found: Candidate) -> float:
+        return max((overlap(prints[id(found)], prints[id(other)]) for other in chosen), default=0.0)
+
+    def worth(found: Candidate) -> float:
+        crowd = 0.12 * max(0, taken[found.passage.source] - 1)
+        return found.score * (1 - 0.7 * sameness(found) - crowd)
+
     while pool and len(chosen) < count:
-
-        def worth(found: Candidate) -> float:
-            same = max((overlap(prints[id(found)], prints[id(other)]) for other in chosen), default=0.0)
-            crowd = 0.12 * max(0, taken[found.passage.source] - 1)
-            return found.score * (1 - 0.7 * same) - crowd * found.score
-
         best = max(pool, key=worth)
         pool.remove(best)
-        same = max((overlap(prints[id(best)], prints[id(other)]) for other in chosen), default=0.0)
-        if same < 0.6 and taken[best.passage.source] < per_source and not _touches(best, chosen):
+        new = sameness(best) < SAME or _disputes(best, chosen)
+        if new and taken[best.passage.source] < per_source:
             chosen.append(best)
             taken[best.passage.source] += 1
     return chosen
+
+
+def _disputes(found: Candidate, chosen: Sequence[Candidate]) -> bool:
+    """What says the same with another number, elsewhere, is worth showing."""
+    return all(
+        counts_differ(found.unit.text, other.unit.text)
+        for other in chosen
+        if overlap(shingles(found.unit.text, size=2), shingles(other.unit.text, size=2)) >= SAME
+    )
 
 
 def covered(query: Query, bag: set[str]) -> float:
@@ -180,43 +211,31 @@ def _weigh(query: Query, bags: list[set[str]]) -> dict[str, float]:
 
 
 def _judge(
-    query: Query,
-    weights: dict[str, float],
-    unit: Unit,
-    passage: Passage,
-    bag: set[str],
-    surroundings: tuple[set[str], set[str], set[str]],
-    weak: str,
+    query: Query, weights: dict[str, float], unit: Unit, bag: set[str], setting: _Setting
 ) -> Candidate:
     """Weigh what a unit says itself, what its heading says for it, its place, and its neighbours."""
-    head, place, around = surroundings
     bag = query.expand(bag | set(terms(unit.defines)))
-    under = query.expand(bag | head)
-    near = query.expand(under | place)
+    under = query.expand(bag | setting.head)
+    near = query.expand(under | setting.place)
     total = sum(weights.values()) or 1.0
-    own = (
-        sum(weight * (1.0 if term in bag else 0.5) for term, weight in weights.items() if term in under)
-        / total
-    )
+    said = sum(weight * (1.0 if term in bag else 0.5) for term, weight in weights.items() if term in under)
     context = sum(weight for term, weight in weights.items() if term in near) / total
-    wider = (
-        sum(weight for term, weight in weights.items() if term in bag or term in near or term in around)
-        / total
-    )
-    score = (
-        0.5 * own + 0.3 * context + 0.1 * wider + 0.08 / (1 + passage.rank) + 0.1 * _closeness(unit, weights)
-    )
+    wider = sum(weight for term, weight in weights.items() if term in near or term in setting.around) / total
+    score = 0.5 * said / total + 0.3 * context + 0.1 * wider
+    score += 0.08 / (1 + setting.passage.rank) + 0.1 * _closeness(unit, weights)
     score += _shape(query, unit) + _definition_bonus(query, unit)
     if query.anchors and not query.anchors & near:
         score *= 0.5
-    score *= _form(unit) * _focus(unit, weights) * (0.4 if weak else 1.0)
-    return Candidate(unit, passage, score, max(context, 0.9 * wider), weak)
+    if unit.kind == "code" and query.names and not query.names & set(terms(unit.text)):
+        score *= 0.6
+    score *= _form(unit) * _focus(unit, weights) * (0.4 if setting.weak else 1.0)
+    return Candidate(unit, setting.passage, score, max(context, 0.9 * wider), setting.weak)
 
 
 def _definition_bonus(query: Query, unit: Unit) -> float:
     """Introducing a thing that the question names counts for much, a thing it only mentions for little."""
     defined = set(terms(unit.defines))
-    if defined & query.anchors:
+    if defined & query.names:
         return 0.15
     return 0.04 if defined & query.weights.keys() else 0.0
 
@@ -237,7 +256,7 @@ def _focus(unit: Unit, weights: dict[str, float]) -> float:
     found = [stem(word) for word in words(outside)]
     places = [index for index, term in enumerate(found) if weights.get(term, 0.0) >= 0.5]
     if not places:
-        return 1.0 if unit.defines or unit.label else 0.85
+        return 1.0 if unit.defines or unit.label else 0.75
     return 1.05 if places[0] < 8 else 0.95
 
 
@@ -268,7 +287,9 @@ def _form(unit: Unit) -> float:
         form = 1.0
     if count < 4:
         form *= 0.5
-    if len(unit.text) > 320:
+    if re.fullmatch(r"\W*\[[^\]]*\]\([^)]*\)\W*", unit.text):
+        form *= 0.3
+    if len(unit.text) > LONGEST:
         form *= 0.3
     if unit.text.rstrip().endswith("?"):
         form *= 0.5
@@ -284,11 +305,3 @@ def _fluency(text: str) -> float:
     plain = sum(word.isalpha() and word.islower() for word in found) / max(1, len(found))
     grammar = sum(word.lower() in STOPWORDS for word in found) / max(1, len(found))
     return 0.6 + 0.2 * min(1.0, plain / 0.6) + 0.2 * min(1.0, grammar / 0.2)
-
-
-def _touches(found: Candidate, chosen: Sequence[Candidate]) -> bool:
-    place = found.passage.locator_of(found.unit)
-    return any(
-        other.passage.locator_of(other.unit) == place and other.unit.text == found.unit.text
-        for other in chosen
-    )

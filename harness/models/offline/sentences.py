@@ -22,10 +22,15 @@ _FENCE = re.compile(r"^\s*(```|~~~)")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|>)\s+(?:\[[ xX]\]\s+)?")
 _SEPARATOR = re.compile(r"^\s*\|?[\s:|+=-]*-[\s:|+=-]*\|?\s*$")
 _COMMENT = re.compile(r"^\s*(?:#+!?|//+|/\*+|\*|--|;+|\"\"\"|''')(?=\s|\w|$)\s*")
+_LABEL = re.compile(
+    r"^\s*(?:Args|Arguments|Parameters|Params|Returns?|Raises|Yields|Attributes|Notes?|Examples?|Usage|See also):\s*$"
+)
+_DESCRIBED = re.compile(r"^\s*(?:\*{0,2}\w+(?: \([^)]*\))?: \S|['\"`]?\w+['\"`]? --? \S)")
+"""The description of one parameter in a docstring."""
 _LINE_COMMENT = re.compile(r"^\s*(?:#+|//+|--|;+)\s")
 _CODE = re.compile(
     r"^\s*(?:(?:async\s+)?def |class |import |from \S+ import|return\b|yield\b|raise\b|if .*:$|elif .*:$|else:|for .*:$"
-    r"|while .*:$|with .*:$|try:|except.*:$|finally:|pass$|@\w|const |let |var |function |export |public |private "
+    r"|while .*:$|with .*:$|nonlocal |global |assert |del |await |try:|except.*:$|finally:|pass$|@\w|const |let |var |function |export |public |private "
     r"|static |#include|#define|fn |pub |func |struct |>>> |\.\.\. |\$ |[\w.\[\]\"']+(?:\s*:\s*[\w\[\], .|]+)?\s*[-+*/|]?=[^=]"
     r"|[\w.]+\(.*\)[;:,]?$|[\[\](){}<>,;]+$|self\.|[\w\"']+\s*[=:]\s*\S+,$|[\"'].*[\"']\s*[:,]|.*[{;]\s*$)"
 )
@@ -114,16 +119,24 @@ class _Splitter:
         elif title is not None:
             self._close()
             self._heading = title or self._heading
-        elif not line.text.strip() or _UNDERLINE.match(line.text) or _is_bare_mark(line.text):
+        elif (
+            self._code
+            and _LABEL.match(line.text)
+            or not line.text.strip()
+            or _UNDERLINE.match(line.text)
+            or _is_bare_mark(line.text)
+        ):
             self._close()
         elif line.text.lstrip().startswith("|") and not self._code:
             self._close()
             if not _SEPARATOR.match(following):
                 self._units.extend(_row(line, self._heading))
         else:
-            if _starts_item(line.text, self._block):
+            if _starts_item(line.text, self._block) or (self._code and _DESCRIBED.match(line.text)):
                 self._close()
             self._block.append(line)
+            if self._code and line.text.rstrip().endswith(('"""', "'''", "*/")):
+                self._close()
 
     def _is_code_here(self, line: str) -> bool:
         if not line.strip() or _FENCE.match(line) or _is_bare_mark(line):

@@ -126,10 +126,10 @@ def variants(word: str) -> list[str]:
     if not word.isascii() or not word.isalpha() or is_name(word) or len(word) < 4:
         return []
     lowered = word.lower()
+    forms = [lowered[:-1] if lowered.endswith("s") else lowered + "s"]
     root = stem(lowered)
-    forms = [lowered[:-1] if lowered.endswith("s") else lowered + "s", root, root + "ing", root + "ed"]
-    if root.endswith(("t", "s")):
-        forms.append(root + "ion")
+    if lowered.endswith(("ing", "ed", "ion", "er", "or")):
+        forms += [root, root + "e", root + "ing", root + "ed"]
     return [form for form in dict.fromkeys(forms) if form != lowered and len(form) > 3]
 
 

@@ -103,9 +103,8 @@ def _is_critic(report: TaskReport, brief: Brief) -> bool:
 
 def _bears_on(question: str, found: Evidence) -> bool:
     """Background that nobody asked for must at least speak of what was asked."""
-    return (
-        covered(read_query(question), set(terms(f"{found.quote} {found.claim} {found.source}"))) >= _BEARING
-    )
+    bag = set(terms(f"{found.quote} {found.claim} {found.source}"))
+    return covered(read_query(question), bag) >= _BEARING
 
 
 def _keep(
