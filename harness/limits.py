@@ -1,6 +1,7 @@
 """Budgets: shared allowances in a tree. What a child spends, all its ancestors spend.
 
-A child therefore never has more than any of them has left. Time is a deadline on the monotonic
+A child therefore never has more than any of them has left. Turns are the exception: an agent's limit
+counts its own turns, the run's limit those of all agents. Time is a deadline on the monotonic
 clock, so that changes of the wall clock do not matter.
 """
 
@@ -48,8 +49,11 @@ class Budget:
         """
         for budget in self._upwards():
             budget._check(next_tokens)
+            if budget is self or budget.parent is None:
+                budget._check_turns()
         for budget in self._upwards():
-            budget.turns += 1
+            if budget is self or budget.parent is None:
+                budget.turns += 1
 
     def expired(self) -> LimitReached | None:
         """Return the time limit that has passed, if one has."""
@@ -61,12 +65,14 @@ class Budget:
 
     def _check(self, next_tokens: int) -> None:
         limits = self.limits
-        if limits.turns is not None and self.turns >= limits.turns:
-            raise LimitReached("turns", self.scope, limits.turns)
         if limits.tokens is not None and self.usage.total_tokens + next_tokens > limits.tokens:
             raise LimitReached("tokens", self.scope, limits.tokens)
         if limits.usd is not None and self.cost >= limits.usd:
             raise LimitReached("usd", self.scope, limits.usd)
+
+    def _check_turns(self) -> None:
+        if self.limits.turns is not None and self.turns >= self.limits.turns:
+            raise LimitReached("turns", self.scope, self.limits.turns)
 
     def _upwards(self) -> Iterator[Budget]:
         budget: Budget | None = self

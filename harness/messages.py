@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import orjson
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -116,6 +118,13 @@ class ToolDefinition:
     description: str
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
     """JSON Schema of the arguments."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The definition as JSON, made once: it is sent, hashed, counted and kept for every agent run."""
+        return orjson.dumps(
+            {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        )
 
     @cached_property
     def wire_name(self) -> str:

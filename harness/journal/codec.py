@@ -33,7 +33,9 @@ INLINE_BELOW = 64
 """Content whose JSON is shorter than this many bytes stays inside its event."""
 
 CACHED_CONTENTS = 1024
-"""How many decoded contents a `Decoder` keeps."""
+"""How many decoded contents a `Decoder` keeps; large ones are seldom shared and not kept."""
+
+_LARGE_CONTENT = 1 << 16
 
 _REFERENCE = "$content"
 _BEYOND_ORJSON = b" "
@@ -82,7 +84,7 @@ def encode(event: Event) -> tuple[bytes, list[tuple[str, bytes]]]:
         value = values[name]
         if value is None:
             continue
-        body = _dump(_plain_tools(value) if name == "tools" else value)
+        body = _tools(value) if name == "tools" else _dump(value)
         # What looks like a reference must not be taken for one when it is read.
         if len(body) < INLINE_BELOW and not body.startswith(_LIKE_A_REFERENCE):
             continue
@@ -143,9 +145,12 @@ class Decoder:
         if place in self._decoded:
             self._decoded.move_to_end(place)
             return self._decoded[place]
-        value = self._decoded[place] = part.validate_python(_load(self._content(key)))
-        if len(self._decoded) > CACHED_CONTENTS:
-            self._decoded.popitem(last=False)
+        body = self._content(key)
+        value = part.validate_python(_load(body))
+        if len(body) < _LARGE_CONTENT:
+            self._decoded[place] = value
+            if len(self._decoded) > CACHED_CONTENTS:
+                self._decoded.popitem(last=False)
         return value
 
 
@@ -168,11 +173,8 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__qualname__} has no JSON form")
 
 
-def _plain_tools(tools: tuple[ToolDefinition, ...]) -> list[dict[str, Any]]:
-    # orjson would write the cached wire name too, so that the hash depended on who had asked for it.
-    return [
-        {"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools
-    ]
+def _tools(tools: tuple[ToolDefinition, ...]) -> bytes:
+    return b"[" + b",".join(tool.encoded for tool in tools) + b"]"
 
 
 def _refuse_newer(started: dict[str, Any]) -> None:

@@ -192,7 +192,4 @@ IMAGE_TOKENS = 800
 
 def tokens_of_definitions(tools: Sequence[Tool], count: CountTokens) -> int:
     """Return our count of the tokens that tool definitions take in every request."""
-    return sum(
-        count(tool.definition.description) + count(dumps(dict(tool.definition.parameters))) + 8
-        for tool in tools
-    )
+    return sum(count(tool.definition.encoded.decode()) for tool in tools)

@@ -67,23 +67,27 @@ class SubAgentReport:
     citations: tuple[Citation, ...] = ()
     dropped: tuple[Mapping[str, Any], ...] = ()
 
-    def __init__(self, agent: str, spec: ReportSpec, *, emit: Emit, count: CountTokens) -> None:
+    def __init__(
+        self, agent: str, spec: ReportSpec, definition: ToolDefinition, *, emit: Emit, count: CountTokens
+    ) -> None:
         self.accepted: Report | None = None
         self._agent = agent
         self._spec = spec
+        self._definition = definition
         self._emit = emit
         self._count = count
         self._rejections = 0
         self._validator = Draft202012Validator(spec.json_schema) if spec.json_schema is not None else None
 
-    def tool(self) -> Tool | None:
-        """Return the `report` tool."""
+    @staticmethod
+    def definition(spec: ReportSpec) -> ToolDefinition:
+        """Return the `report` tool as the model is told about it."""
         properties: dict[str, Any] = {
             "status": {
                 "enum": ["done", "partial", "failed"],
                 "description": "failed only if nothing was found.",
             },
-            "answer": {"type": "string", "description": f"At most {self._spec.max_tokens} tokens."},
+            "answer": {"type": "string", "description": f"At most {spec.max_tokens} tokens."},
             "evidence": {"type": "array", "items": EVIDENCE_SCHEMA},
             "artifacts": {
                 "type": "array",
@@ -92,21 +96,18 @@ class SubAgentReport:
             },
         }
         required = ["status", "answer"]
-        if self._spec.json_schema is not None:
-            properties["data"] = self._spec.json_schema
+        if spec.json_schema is not None:
+            properties["data"] = spec.json_schema
             required.append("data")
-        schema = {
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": False,
-        }
-        return Tool(
-            ToolDefinition("report", "Hand in your report and end your work. Call it once, alone.", schema),
-            self._submit,
-            effect="read",
-            external=False,
+        return ToolDefinition(
+            "report",
+            "Hand in your report and end your work. Call it once, alone.",
+            _object(properties, required),
         )
+
+    def tool(self) -> Tool | None:
+        """Return the `report` tool."""
+        return Tool(self._definition, self._submit, effect="read", external=False)
 
     def offer_text(self, text: str) -> str:
         """Accept plain text as the answer unless the agent's report has a schema."""

@@ -39,6 +39,21 @@ DEFAULT_TURNS = 100
 DEFAULT_DEPTH = 3
 DEFAULT_PARALLEL = 8
 
+_READ_RESULT = ToolDefinition(
+    "read_result",
+    "Read more of a result or a report by its handle.",
+    {
+        "type": "object",
+        "properties": {
+            "handle": {"type": "string"},
+            "offset": {"type": "integer", "minimum": 0, "description": "Characters to pass over."},
+            "limit": {"type": "integer", "minimum": 1, "maximum": 20000, "description": "Default 8000."},
+        },
+        "required": ["handle"],
+        "additionalProperties": False,
+    },
+)
+
 _FAILED = Report(status="failed", answer="", stop_reason="failed")
 
 
@@ -76,6 +91,9 @@ class TeamRun:
         self._waiting: dict[str, int] = {}
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
+        self._report_definitions: dict[int, ToolDefinition] = {}
+        self._definition_tokens: dict[tuple[int, ...], tuple[tuple[ToolDefinition, ...], int]] = {}
+        """By the identity of the definitions, which are kept alive beside it."""
 
     async def execute(self, task: Message) -> RunFinished:
         """Run the team on `task` to its end and record it.
@@ -202,7 +220,7 @@ class TeamRun:
                 model=model,
                 tools={tool.definition.name: tool for tool in tools},
                 transcript=model.open([tool.definition for tool in tools]),
-                definition_tokens=tokens_of_definitions(tools, self.count_tokens),
+                definition_tokens=self._tokens_of(tools),
                 budget=(parent.budget if parent else self.budget).child(path, _with_defaults(spec.limits)),
                 deliverable=deliverable,
                 permissions=self.permissions,
@@ -242,6 +260,14 @@ class TeamRun:
             )
         )
 
+    def _tokens_of(self, tools: Sequence[Tool]) -> int:
+        """Return our count of the definitions' tokens, made once for agents that share them."""
+        definitions = tuple(tool.definition for tool in tools)
+        key = tuple(map(id, definitions))
+        if key not in self._definition_tokens:
+            self._definition_tokens[key] = (definitions, tokens_of_definitions(tools, self.count_tokens))
+        return self._definition_tokens[key][1]
+
     def _delegation(self, spec: AgentSpec, *, depth: int) -> Delegation | None:
         allowed = self.team.spec.limits.depth or DEFAULT_DEPTH
         own = spec.limits.depth
@@ -252,7 +278,10 @@ class TeamRun:
 
     def _deliverable(self, path: str, spec: AgentSpec, *, entry: bool) -> Deliverable:
         if not entry:
-            return SubAgentReport(path, spec.report, emit=self.log.emit, count=self.count_tokens)
+            if id(spec) not in self._report_definitions:
+                self._report_definitions[id(spec)] = SubAgentReport.definition(spec.report)
+            definition = self._report_definitions[id(spec)]
+            return SubAgentReport(path, spec.report, definition, emit=self.log.emit, count=self.count_tokens)
         if spec.output.json_schema is None and spec.output.citations == "none":
             return PlainAnswer()
         return StructuredAnswer(
@@ -261,25 +290,12 @@ class TeamRun:
 
     def _read_result(self, path: str) -> Tool:
         """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
-        parameters = {
-            "type": "object",
-            "properties": {
-                "handle": {"type": "string"},
-                "offset": {"type": "integer", "minimum": 0, "description": "Characters to pass over."},
-                "limit": {"type": "integer", "minimum": 1, "maximum": 20000, "description": "Default 8000."},
-            },
-            "required": ["handle"],
-            "additionalProperties": False,
-        }
 
         async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
             text = self._resolve(path, arguments["handle"])
             return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
 
-        definition = ToolDefinition(
-            "read_result", "Read more of a result or a report by its handle.", parameters
-        )
-        return Tool(definition, invoke, effect="read")
+        return Tool(_READ_RESULT, invoke, effect="read")
 
     def _resolve(self, path: str, handle: str) -> str:
         """Return what a handle stands for, if it belongs to this agent run or one below it."""

@@ -32,6 +32,9 @@ _LONGEST_WIRE_NAME = 64
 _LAST_BYTES_SECONDS = 0.2
 
 
+_KEPT_HEADS = 256
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatEndpoint:
     """A model behind a Chat Completions API and how it is asked."""
@@ -73,6 +76,8 @@ class OpenAIChatModel:
                 f"`extra` of the model {endpoint.model} sets {', '.join(taken)}; remove it there"
             )
         self._endpoint = endpoint
+        self._heads: dict[tuple[int, ...], tuple[tuple[ToolDefinition, ...], bytes]] = {}
+        """By the identity of the definitions, which are kept alive beside it."""
         url = _completions_url(endpoint.base_url)
         self._official = url.host == _OFFICIAL_HOST
         headers = dict(endpoint.headers)
@@ -113,7 +118,13 @@ class OpenAIChatModel:
         Raises:
             UsageError: Two tools would have the same name on the wire.
         """
-        return _ChatTranscript(self._head(tools), tools)
+        # Agents of one kind share their definitions, so that a thousand of them encode the head once.
+        key = tuple(map(id, tools))
+        if key not in self._heads:
+            if len(self._heads) >= _KEPT_HEADS:
+                self._heads.clear()
+            self._heads[key] = (tuple(tools), self._head(tools))
+        return _ChatTranscript(self._heads[key][1], tools)
 
     async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
         """Return one complete response to the transcript, which was opened by this model."""

@@ -18,7 +18,7 @@ class MessageTranscript:
         self.messages: list[Message] = []
         self._hash = hashlib.blake2b(digest_size=16)
         for definition in self.tools:
-            self._hash.update(orjson.dumps([definition.name, definition.description, definition.parameters]))
+            self._hash.update(definition.encoded)
 
     def append(self, message: Message) -> None:
         """Add a message."""

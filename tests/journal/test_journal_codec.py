@@ -90,7 +90,9 @@ def test_short_content_stays_inline_unless_it_looks_like_a_reference():
     assert contents({"$content": "x"}) == 1
 
 
-@pytest.mark.parametrize("output", ["\ud800 is half a pair", 10**30, {"$content": -(2**64)}, {"deep": ["\udfff" * 50]}])
+@pytest.mark.parametrize(
+    "output", ["\ud800 is half a pair", 10**30, {"$content": -(2**64)}, {"deep": ["\udfff" * 50]}]
+)
 def test_what_orjson_refuses_comes_back_too(output: Any):
     event = RunFinished(run_id="run", stop_reason="done", output=output)
 

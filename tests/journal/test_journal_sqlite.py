@@ -235,7 +235,7 @@ async def test_a_newer_format_is_refused_and_named(path: Path):
 
 
 @pytest.mark.parametrize("content", [b"This is a letter.\n" * 1000, b"SQLite format 3\0" + b"\xff" * 9000])
-async def test_what_is_not_a_database_is_refused_and_left_alone(path: Path, content: bytes):
+def test_what_is_not_a_database_is_refused_and_left_alone(path: Path, content: bytes):
     path.write_bytes(content)
 
     for open_it in (SqliteJournal, SqliteJournal.open_reader):
@@ -252,8 +252,8 @@ async def test_a_database_of_somebody_else_is_refused(path: Path):
             open_it(path)
 
 
-async def test_a_damaged_page_is_a_store_error(path: Path):
-    await write(path, turns=200)
+def test_a_damaged_page_is_a_store_error(path: Path):
+    anyio.run(write, path, 200)
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(4096 * 4)
@@ -279,8 +279,8 @@ async def test_a_place_that_is_no_directory_is_refused(tmp_path: Path):
         SqliteJournal(tmp_path / "file" / "journal.db")
 
 
-async def test_a_read_only_place_can_be_read_but_not_written(small_disk: Path):
-    await write(small_disk / "journal.db")
+def test_a_read_only_place_can_be_read_but_not_written(small_disk: Path):
+    anyio.run(write, small_disk / "journal.db")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
 
     assert list(SqliteJournal.open_reader(small_disk / "journal.db").read("run")) == a_run()

@@ -49,7 +49,7 @@ async def test_a_location_says_what_kind_of_store_it_is(
 
 
 @pytest.mark.parametrize("location", [":memory:", "runs.db", "runs", None])
-async def test_reading_where_nothing_was_written_says_so(
+def test_reading_where_nothing_was_written_says_so(
     location: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)

@@ -93,10 +93,10 @@ class Index:
         return None
 
     def title_at(self, path: str, line: int, report: Report = in_silence) -> str | None:
-        """The heading or definition over a line, counted from 1."""
+        """The title of the passage at a line, counted from 1, or of the next one."""
         select = (
             "SELECT passages.title FROM passages JOIN files ON files.id = passages.file "
-            "WHERE files.path = ? AND passages.start <= ? ORDER BY passages.start DESC LIMIT 1"
+            "WHERE files.path = ? AND passages.stop >= ? ORDER BY passages.start LIMIT 1"
         )
         row = self._answer(lambda tables: tables.execute(select, (path, line)).fetchone(), report)
         return row[0] if row else None

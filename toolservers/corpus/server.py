@@ -120,14 +120,14 @@ class _Tools:
 
     def search(
         self,
-        context: Context,
+        request: Context,
         query: Annotated[
             str, Field(description="Plain words or names; no query syntax. Rare words count most.")
         ],
         limit: Annotated[int, Field(description="Most passages to return.", ge=1, le=50)] = 8,
     ) -> Annotated[CallToolResult, SearchResult]:
         """Finds the passages of the corpus that match a question best, each verbatim with its locator to cite."""
-        with self._progress(context) as progress:
+        with self._progress(request) as progress:
             hits = self._index.search(query, limit=limit, report=progress)
         found = [
             PassageFound(
@@ -148,19 +148,17 @@ class _Tools:
 
     def read(
         self,
-        context: Context,
+        request: Context,
         locator: Annotated[
             str, Field(description="`path`, `path:LINE` or `path:START-END`, as search gives it.")
         ],
-        around: Annotated[
-            int, Field(alias="context", description="Lines to add before and after.", ge=0, le=200)
-        ] = 0,
+        context: Annotated[int, Field(description="Lines to add before and after.", ge=0, le=200)] = 0,
     ) -> Annotated[CallToolResult, ReadResult]:
         """Reads lines of one file of the corpus verbatim; at most 400 lines or 32 KB at once."""
-        with self._progress(context) as progress:
+        with self._progress(request) as progress:
             file, first, last = self._located(locator, progress)
             lines = self._lines(file)
-            first, last = _bounded(file.path, first, last, line_count=len(lines), around=around)
+            first, last = _bounded(file.path, first, last, line_count=len(lines), around=context)
             chosen, reason = cut_lines(
                 lines, first=first, last=last, most_lines=_MOST_LINES, most_bytes=_MOST_BYTES
             )
@@ -183,9 +181,9 @@ class _Tools:
         )
         return result(text, read)
 
-    def outline(self, context: Context) -> Annotated[CallToolResult, OutlineResult]:
+    def outline(self, request: Context) -> Annotated[CallToolResult, OutlineResult]:
         """Shows what the corpus holds: how many files and passages, in which top-level folders, of which kinds."""
-        with self._progress(context) as progress:
+        with self._progress(request) as progress:
             overview = self._index.overview(progress)
         folders = [
             f"{name}/ {count}" if name != "." else f"(top level) {count}"
@@ -209,8 +207,8 @@ class _Tools:
         )
 
     @contextmanager
-    def _progress(self, context: Context) -> Generator[Progress, None, None]:
-        progress = Progress(context, terminal=self._terminal_progress)
+    def _progress(self, request: Context) -> Generator[Progress, None, None]:
+        progress = Progress(request, terminal=self._terminal_progress)
         try:
             yield progress
         except sqlite3.Error as error:
