@@ -158,7 +158,11 @@ def _dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_plain)
     except TypeError:
-        return _BEYOND_ORJSON + json.dumps(value, default=_plain, separators=(",", ":")).encode()
+        return _dump_beyond_orjson(value)
+
+
+def _dump_beyond_orjson(value: Any) -> bytes:
+    return _BEYOND_ORJSON + json.dumps(value, default=_plain, separators=(",", ":")).encode()
 
 
 def _load(body: bytes) -> Any:
@@ -174,7 +178,10 @@ def _plain(value: object) -> object:
 
 
 def _tools(tools: tuple[ToolDefinition, ...]) -> bytes:
-    return b"[" + b",".join(tool.encoded for tool in tools) + b"]"
+    try:
+        return b"[" + b",".join(tool.encoded for tool in tools) + b"]"
+    except TypeError:
+        return _dump_beyond_orjson(tools)
 
 
 def _refuse_newer(started: dict[str, Any]) -> None:

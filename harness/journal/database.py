@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import sqlite3
 from collections.abc import Generator
@@ -12,6 +11,7 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.events import FORMAT
+from harness.version import version
 
 Durability = Literal["durable", "buffered"]
 """What a commit survives: a crash of the machine, or only one of the process."""
@@ -55,7 +55,7 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
             if _is_blank(connection):
                 connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
             if _checked_format(connection, path) < FORMAT:
-                written = [("format", str(FORMAT)), ("harness_version", _harness_version())]
+                written = [("format", str(FORMAT)), ("harness_version", version())]
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", written)
         except BaseException:
             connection.close()
@@ -134,16 +134,8 @@ def _checked_format(connection: sqlite3.Connection, path: Path) -> int:
     meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     found = int(meta.get("format", "0"))
     if found > FORMAT:
-        version = meta.get("harness_version", "")
         raise StoreError(
-            f"{path} was written by a newer harness{f' ({version})' if version else ''} in format {found}; "
+            f"{path} was written by a newer harness ({meta.get('harness_version')}) in format {found}; "
             f"this one reads formats up to {FORMAT}: upgrade harness, or choose another store"
         )
     return found
-
-
-def _harness_version() -> str:
-    try:
-        return importlib.metadata.version("harness-agents")
-    except importlib.metadata.PackageNotFoundError:
-        return ""

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
 
 BLOB = "0123456789abcdef" * 64
 """One KiB."""
@@ -20,12 +21,12 @@ def create(*, base: Path | None = None, **options: object) -> MCPServer:
     del base, options
     server = MCPServer("bench", log_level="WARNING")
 
-    @server.tool()
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     async def echo(text: str) -> str:
         """Return the text as it is."""
         return text
 
-    @server.tool()
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     async def blob(kb: int) -> str:
         """Return kb KiB of text."""
         return BLOB * kb
