@@ -11,7 +11,6 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.events import FORMAT
-from harness.version import version
 
 Durability = Literal["durable", "buffered"]
 """What a commit survives: a crash of the machine, or only one of the process."""
@@ -55,6 +54,9 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
             if _is_blank(connection):
                 connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
             if _checked_format(connection, path) < FORMAT:
+                # Looking up the version takes 20 ms that only a new file need cost.
+                from harness.version import version
+
                 written = [("format", str(FORMAT)), ("harness_version", version())]
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", written)
         except BaseException:

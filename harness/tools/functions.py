@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from pydantic import ConfigDict, validate_call
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic import ConfigDict, TypeAdapter, validate_call
 
 from harness.errors import ToolError
 from harness.events import EffectClass
@@ -35,7 +34,7 @@ class FunctionToolset:
 
 def _function_tool(server: str, function: Callable[..., Any], effect: EffectClass) -> Tool:
     checked = validate_call(config=ConfigDict(strict=False))(function)
-    schema: dict[str, Any] = GenerateJsonSchema().generate(checked.__pydantic_core_schema__)  # type: ignore[attr-defined]
+    schema = TypeAdapter(function).json_schema()
     definition = ToolDefinition(f"{server}.{function.__name__}", inspect.getdoc(function) or "", schema)
 
     async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
