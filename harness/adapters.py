@@ -7,7 +7,7 @@ which a team that uses neither should not pay.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,7 +141,10 @@ class RunTools:
     """Hands out tools to the agent runs of one run; see `harness.loop.team_run.ScopedTools`."""
 
     def __init__(
-        self, hubs: Sequence[ToolHub], toolsets: Sequence[Toolset], agent_hub: Callable[[], object]
+        self,
+        hubs: Sequence[ToolHub],
+        toolsets: Sequence[Toolset],
+        agent_hub: Callable[[], AbstractAsyncContextManager[ToolHub | None]],
     ) -> None:
         self._hubs = hubs
         self._toolsets = toolsets
@@ -157,7 +160,7 @@ class RunTools:
             return
         async with AsyncExitStack() as stack:
             tools = [tool for toolset in self._toolsets for tool in await toolset.tools(patterns)]
-            own: ToolHub | None = await stack.enter_async_context(self._agent_hub())  # type: ignore[arg-type]
+            own = await stack.enter_async_context(self._agent_hub())
             for hub in (*self._hubs, *((own,) if own else ())):
                 tools += await hub.tools(patterns, emit=emit)
             yield tools

@@ -1,6 +1,6 @@
 """A team inside a Python program: start a run, watch it, use its result.
 
-Run it: `python examples/embed/research.py "How does the journal make a run safe?"`
+Run it: `python examples/embed/research.py "What may a sub-agent see?"`
 """
 
 import sys
@@ -24,7 +24,7 @@ async def main(question: str) -> harness.RunResult:
 
 
 if __name__ == "__main__":
-    result = anyio.run(main, " ".join(sys.argv[1:]) or "How does the journal make a run safe to resume?")
+    result = anyio.run(main, " ".join(sys.argv[1:]) or "What may a sub-agent see?")
     print(result.output)
     for citation in result.citations:
         print(f"  {citation.locator}: {citation.quote!r}")

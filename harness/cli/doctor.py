@@ -73,9 +73,9 @@ def _sqlite() -> Finding:
 
 
 def _search() -> Finding:
+    connection = sqlite3.connect(":memory:")
     try:
-        with sqlite3.connect(":memory:") as connection:
-            connection.execute("create virtual table t using fts5(body)")
+        connection.execute("create virtual table t using fts5(body)")
     except sqlite3.OperationalError:
         return Finding(
             "search", "problem", "this Python's SQLite has no FTS5; the corpus tool server needs it"

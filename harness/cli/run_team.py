@@ -52,9 +52,9 @@ def run_team(request: RunRequest) -> int:
                     await _print_events(run)
                 elif not request.quiet:
                     await show_progress(run, harness.notices)
-                result = await run.result()
+                await run.result()
                 around.cancel_scope.cancel()
-            return result
+            return await run.result()
 
     result = anyio.run(main)
     if not request.as_json:

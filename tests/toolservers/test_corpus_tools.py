@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcp import Client, StdioServerParameters
+
 from toolservers.corpus import create
 
 pytestmark = pytest.mark.anyio

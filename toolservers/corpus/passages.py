@@ -13,6 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from toolservers.corpus.kinds import Kind
 from toolservers.corpus.marks import (
@@ -169,18 +170,16 @@ class _Titles:
     def over(self, first: int, last: int) -> list[str]:
         """Titles from the outermost to the nearest; empty where the stretch stands under none.
 
-        A stretch that opens before any section is named by the first section in it.
+        Where several sections share the stretch, the one with most text in it counts.
         """
+        before, after = bisect_right(self._starts, first), bisect_right(self._starts, last)
+        edges = [first, *self._starts[before:after], last + 1]
+        if len(edges) > 2:
+            sizes = [sum(map(len, self._lines[start:stop])) for start, stop in pairwise(edges)]
+            first = edges[sizes.index(max(sizes))]
         at = self._nearest(first)
-        if at is None:
-            following = bisect_right(self._starts, first)
-            return (
-                [self._marks[following].title]
-                if following < len(self._marks) and self._starts[following] <= last
-                else []
-            )
-        while not self.by_indent and self._is_bare(at, last):
-            at += 1
+        if at is None and after > before:
+            at = before
         trail: list[str] = []
         while at is not None:
             trail.append(self._marks[at].title)
@@ -198,13 +197,6 @@ class _Titles:
             while at is not None and self._marks[at].level >= indent:
                 at = self._outer[at]
         return at
-
-    def _is_bare(self, at: int, last: int) -> bool:
-        """Whether the section is only a heading, with its first inner section in the same stretch."""
-        if at + 1 >= len(self._marks) or self._starts[at + 1] > last:
-            return False
-        between = self._lines[self._starts[at] + 1 : self._starts[at + 1]]
-        return not any(any(map(str.isalnum, line)) for line in between)
 
 
 def _outer_marks(marks: tuple[Mark, ...]) -> list[int | None]:

@@ -45,6 +45,10 @@ _SHAPES = {
 }
 
 
+ECHO_WORDS = 6
+"""So many words of a question in a row, in a text that asks, are the question again and no answer."""
+
+
 @dataclass(frozen=True)
 class Query:
     """What a question asks for, in terms."""
@@ -147,10 +151,23 @@ def rank(query: Query, passages: Sequence[Passage]) -> list[Candidate]:
         weak = weakness(passage.source, passage.text, query.text)
         for index, (unit, bag) in enumerate(zip(units, row, strict=True)):
             head = set(terms(f"{unit.heading or passage.title} {unit.label}"))
-            if (bag | head) & weights.keys():
+            if (bag | head) & weights.keys() and not asks_again(query.text, unit.text):
                 around = set[str]().union(*row[max(0, index - 1) : index + 2])
                 found.append(_judge(query, weights, unit, bag, _Setting(passage, head, place, around, weak)))
     return sorted(found, key=lambda found: (-found.score, found.passage.source, found.unit.start))
+
+
+def asks_again(question: str, text: str) -> bool:
+    """Return whether `text` only repeats the question: six of its words in a row, or all if it has fewer."""
+    asked = re.findall(r"\w+", question.lower())
+    said = " ".join(re.findall(r"\w+", text.lower()))
+    length = min(ECHO_WORDS, len(asked))
+    if length < 3 or "?" not in text:
+        return False
+    return any(
+        f" {' '.join(asked[start : start + length])} " in f" {said} "
+        for start in range(len(asked) - length + 1)
+    )
 
 
 def choose(candidates: Sequence[Candidate], count: int, *, per_source: int = 3) -> list[Candidate]:
@@ -226,7 +243,8 @@ def _judge(
     score += _shape(query, unit) + _definition_bonus(query, unit)
     if query.anchors and not query.anchors & near:
         score *= 0.5
-    if unit.kind == "code" and query.names and not query.names & set(terms(unit.text)):
+    if unit.kind == "code" and not query.names & set(terms(unit.text)):
+        # Code answers a question that names it; for any other, prose says it better.
         score *= 0.6
     score *= _form(unit) * _focus(unit, weights) * (0.4 if setting.weak else 1.0)
     return Candidate(unit, setting.passage, score, max(context, 0.9 * wider), setting.weak)
