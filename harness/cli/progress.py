@@ -82,7 +82,7 @@ def describe(event: Event) -> str:
 async def _live(run: Run, notices: Notices, console: Console) -> None:
     picture = _Picture(run.state, console)
     notices.listen(picture.notice)
-    with Live(console=console, get_renderable=picture.render, auto_refresh=False, transient=True) as live:
+    with Live(console=console, get_renderable=picture.render, auto_refresh=False) as live:
         async with anyio.create_task_group() as drawing:
 
             async def draw() -> None:
@@ -94,6 +94,7 @@ async def _live(run: Run, notices: Notices, console: Console) -> None:
             async for _ in run.events():
                 pass
             drawing.cancel_scope.cancel()
+        live.refresh()
 
 
 class _Picture:
@@ -118,7 +119,7 @@ class _Picture:
         usage = state.usage
         tree = Tree(
             Text(
-                f"{seconds:5.1f} s  {count(len(state.agents), 'agent')}  {count(usage.total_tokens, 'token')}  "
+                f"{seconds:.1f} s · {count(len(state.agents), 'agent')} · {count(usage.total_tokens, 'token')} · "
                 f"{dollars(None if state.unpriced else state.cost)}",
                 style="bold",
             )
@@ -153,7 +154,7 @@ class _Picture:
             doing = self._said.get(agent.path, doing) if agent.running else doing
         tokens = count(agent.usage.total_tokens, "token")
         name = agent.path.rpartition("/")[2]
-        line = f"{mark} {name}  {count(agent.turns, 'turn')}  {tokens}  {doing}"
+        line = f"{mark} {name} · {count(agent.turns, 'turn')} · {tokens}" + (f" · {doing}" if doing else "")
         return Text(one_line(line, self._console.width - 8), style=style)
 
 

@@ -106,10 +106,9 @@ def _print_agent(agent: AgentState, recorded: list[Recorded]) -> None:
 
 
 def _print_window(agent: AgentState) -> None:
-    print(
-        f"\nwindow of {agent.path}: {count(len(agent.window.entries), 'entry')[:-1]}ies, {agent.window.tokens:,} tokens"
-    )
-    for position, entry in enumerate(agent.window.entries):
+    entries = agent.window.entries
+    print(f"\nwindow of {agent.path}: {len(entries)} entries, {agent.window.tokens:,} tokens")
+    for position, entry in enumerate(entries):
         print(
             f"  {position:3d}  {entry.tokens:7,d}  {plain(entry.origin):30s} {one_line(entry.message.text, 80)}"
         )
