@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from harness.errors import Problem
 from harness.team.nodes import Mapping, Node, Place, Scalar, Sequence, walk
 from harness.team.schema import keys_at
 from harness.team.spelling import did_you_mean, one_of, shortened
+from harness.team.strict_yaml import MAX_PROBLEMS
 
 _NOISE = "default_factory_not_called"
 _WANTED = {
@@ -37,8 +39,9 @@ _NO = frozenset({"no", "off", "n", "0"})
 
 
 def explained(error: ValidationError, root: Node) -> list[Problem]:
-    """Return one problem for each thing the validation found wrong."""
-    return [_explain(fault, root) for fault in error.errors(include_url=False) if fault["type"] != _NOISE]
+    """Return one problem for each thing the validation found wrong, `MAX_PROBLEMS` at most."""
+    faults = (fault for fault in error.errors(include_url=False) if fault["type"] != _NOISE)
+    return [_explain(fault, root) for fault in islice(faults, MAX_PROBLEMS)]
 
 
 def faulted_places(error: ValidationError, root: Node) -> set[Place]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence as AbstractSequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from harness.team.nodes import Mapping, Mark, Node, from_plain, plain
 from harness.team.overrides import Override, applied, parse_overrides
 from harness.team.specs import TeamSpec
 from harness.team.spelling import did_you_mean
-from harness.team.strict_yaml import MAX_BYTES, decoded, parse_yaml
+from harness.team.strict_yaml import MAX_BYTES, MAX_PROBLEMS, decoded, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _validated(filled: Node, problems: list[Problem]) -> TeamSpec | None:
                 again = reinterpreted(root, faulted_places(error, root))
                 assert isinstance(again, Mapping)
                 root = again
-    found.extend(check_team(root))
+    found.extend(islice(check_team(root), MAX_PROBLEMS))
     problems.extend(p for p in found if (p.file, p.line, p.column) not in known)
     return spec
 

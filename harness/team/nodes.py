@@ -15,6 +15,10 @@ from typing import Any
 from harness.errors import Problem
 
 
+_SHOWN = 250
+"""How much of a long line is shown; past four times as many characters, a place says more than the line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """The place of one key or value."""
@@ -30,7 +34,12 @@ class Mark:
 
     def problem(self, message: str, hint: str = "") -> Problem:
         """Return the problem that stands at this place."""
-        return Problem(message, self.file, self.line, self.column, self.source, hint)
+        source = (
+            self.source if len(self.source) <= _SHOWN else f"{self.source[: max(_SHOWN, self.column + 40)]}…"
+        )
+        if self.column > 4 * _SHOWN:
+            source = ""
+        return Problem(message, self.file, self.line, self.column, source, hint)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file

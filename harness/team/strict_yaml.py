@@ -21,6 +21,7 @@ from harness.team.yaml_errors import explain_syntax, explain_unreadable
 
 MAX_DEPTH = 64
 MAX_BYTES = 1_000_000
+MAX_PROBLEMS = 100
 _MAX_DIGITS = 300
 _TOO_LONG = f"the file has more than {MAX_BYTES:,} bytes"
 _TRUTH = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
@@ -57,7 +58,7 @@ def parse_yaml(text: str, *, file: str, at: Mark | None = None) -> Node:
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise TeamError([Problem(_TOO_LONG, file)])
-    reader = _Reader(file, _LINE_BREAK.split(text), at)
+    reader = _Reader(file, [_showable(line) for line in _LINE_BREAK.split(text)], at)
     node = reader.read(text)
     if reader.problems or node is None:
         raise TeamError(reader.problems)
@@ -135,13 +136,15 @@ class _Reader:
         if self.at is not None:
             return self.at
         source = self.lines[line] if line < len(self.lines) else ""
-        return Mark(self.file, line + 1, column + 1, _showable(source))
+        return Mark(self.file, line + 1, column + 1, source)
 
     def _here(self, event: Any) -> Mark:
         return self._mark(event.start_mark.line, event.start_mark.column)
 
     def _refuse(self, mark: Mark, message: str, hint: str = "") -> None:
         self.problems.append(mark.problem(message, hint))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _StopReading
 
     def _document(self, events: Iterator[Any]) -> Node | None:
         next(events)

@@ -80,7 +80,8 @@ def test_json_prints_one_event_per_line_and_the_result_last(folder: Path):
         "citations": [],
         "cost": 0.0,
     }
-    assert last["run_id"] and last["usage"]["calls"] == 3
+    assert last["run_id"]
+    assert last["usage"]["calls"] == 3
     assert {event["agent"] for event in events if "agent" in event} == {"lead", "lead/scout-1"}
 
 
