@@ -14,7 +14,6 @@ from typing import Any
 
 from harness.errors import Problem
 
-
 _SHOWN = 250
 """How much of a long line is shown; past four times as many characters, a place says more than the line."""
 

@@ -92,3 +92,24 @@ def test_a_directory_is_no_team_file(tmp_path: Path):
 
     with pytest.raises(TeamError, match="this is a directory"):
         load_team(tmp_path)
+
+
+def test_a_flood_of_faults_is_cut_off(tmp_path: Path):
+    file = tmp_path / "team.yaml"
+    file.write_text("harness: 1\nharness: 1\n" + "harness: 1\n" * 5_000)
+
+    with pytest.raises(TeamError) as caught:
+        load_team(file)
+
+    assert len(caught.value.problems) == 100
+
+
+def test_only_the_part_of_a_long_line_that_matters_is_shown(tmp_path: Path):
+    file = tmp_path / "team.yaml"
+    file.write_text('harness: 1\nnam: "' + "long " * 200 + '"\n')
+
+    with pytest.raises(TeamError) as caught:
+        load_team(file)
+
+    shown = [problem.source for problem in caught.value.problems if "unknown key" in problem.message]
+    assert [len(source) for source in shown] == [251]

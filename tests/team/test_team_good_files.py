@@ -89,12 +89,7 @@ def test_a_loaded_team_knows_where_it_came_from(library: dict[str, Path]):
 
 
 def test_the_starter_needs_nothing_but_its_ready_agents(tmp_path: Path):
-    library: dict[str, Path] = {}
-    for name in ("orchestrator", "researcher", "critic", "writer"):
-        library[name] = tmp_path / f"{name}.yaml"
-        library[name].write_text(f"instructions: You are the {name}.\n")
-
-    team = parse_team(starter_team(), base=tmp_path, environment={}, library=library)
+    team = parse_team(starter_team(), base=tmp_path, environment={})
 
     assert starter_team().startswith("# yaml-language-server: $schema=")
     assert team.spec.agents["lead"].delegates == ["researcher", "critic", "writer"]
