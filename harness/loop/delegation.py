@@ -49,6 +49,8 @@ class Delegation:
         self._numbers: Counter[str] = Counter()
         self._paths: dict[str, str] = {}
         """Paths of the agent runs that did, or will do, the tasks of the newest plan."""
+        self._one_plan_at_a_time = anyio.Lock()
+        """Two plans asked for in one reply are one plan and its revision."""
         self.owner: AgentRun
 
     def tools(self) -> list[Tool]:
@@ -94,6 +96,10 @@ class Delegation:
         faults = plan_faults(tasks)
         if faults:
             return ToolOutput("this plan cannot be carried out: " + "; ".join(faults), True, "arguments")
+        async with self._one_plan_at_a_time:
+            return await self._carry_out(tasks, context)
+
+    async def _carry_out(self, tasks: tuple[PlannedTask, ...], context: CallContext) -> ToolOutput:
         state = self.owner.state
         kept = kept_tasks(tasks, state.plans[-1] if state.plans else None, state.task_status)
         self._paths = {

@@ -11,7 +11,7 @@ from toolservers.corpus.marks import Mark, Sections, tidy_title
 _SILENT = frozenset(("script", "style", "template", "svg", "noscript"))
 _INLINE_TAGS = "a abbr b bdi bdo cite code data dfn em font i kbd mark q s samp small span strong sub sup time tt u var wbr"
 _INLINE = frozenset(_INLINE_TAGS.split())
-_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_HEADINGS = {"title": 0, **{f"h{level}": level for level in range(1, 7)}}
 
 
 def readable_lines(text: str) -> tuple[list[str], Sections]:
@@ -21,7 +21,7 @@ def readable_lines(text: str) -> tuple[list[str], Sections]:
     """
     page = _Page(text.count("\n") + 1)
     try:
-        page.feed(text)
+        page.feed(_bounded(text))
         page.close()
     except (AssertionError, ValueError):
         # The standard parser gives up on some malformed declarations; what a page says outweighs its form.
@@ -29,6 +29,21 @@ def readable_lines(text: str) -> tuple[list[str], Sections]:
             html.unescape(re.sub(r"<[^<>]*>", " ", line)).strip() for line in text.split("\n")
         ], Sections()
     return page.lines(), Sections(tuple(page.marks))
+
+
+def _bounded(text: str) -> str:
+    """The page without comments, and without openings that nothing closes.
+
+    For each of those the standard parser would search the rest of the page again, in quadratic time.
+    """
+    pieces: list[str] = []
+    at = 0
+    while (start := text.find("<!--", at)) >= 0 and (stop := text.find("-->", start + 4)) >= 0:
+        pieces += text[at:start], "\n" * text.count("\n", start, stop)
+        at = stop + 3
+    rest = text[at:].replace("<!--", " ")
+    last = rest.rfind(">") + 1
+    return "".join((*pieces, rest[:last], rest[last:].replace("<", " ")))
 
 
 class _Page(HTMLParser):
@@ -91,6 +106,10 @@ class _Page(HTMLParser):
 
     def handle_charref(self, name: str) -> None:
         self._add(html.unescape(f"&#{name};").replace("\n", " "))
+
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        # Older parsers fail on `<![` with unknown words behind it; HTML treats it as a comment up to `>`.
+        return self.rawdata.find(">", i) + 1 or len(self.rawdata)
 
     def _add(self, text: str) -> None:
         if self._silent:
