@@ -49,6 +49,8 @@ class Delegation:
         self._numbers: Counter[str] = Counter()
         self._paths: dict[str, str] = {}
         """Paths of the agent runs that did, or will do, the tasks of the newest plan."""
+        self._reports: dict[str, Report] = {}
+        """What they handed in, by path; also of those that could not even be opened."""
         self._one_plan_at_a_time = anyio.Lock()
         """Two plans asked for in one reply are one plan and its revision."""
         self.owner: AgentRun
@@ -120,8 +122,7 @@ class Delegation:
         return f"{self.owner.path}/{name}-{self._numbers[name]}"
 
     def _report(self, task_id: str) -> Report | None:
-        agent = self.owner.log.state.agents.get(self._paths[task_id])
-        return agent.report if agent else None
+        return self._reports.get(self._paths[task_id])
 
     async def _execute(self, plan: PlanCreated, context: CallContext) -> None:
         """Run every task as soon as all it needs has ended."""
@@ -159,9 +160,9 @@ class Delegation:
             PlanTaskStarted(agent=self.owner.path, version=plan.version, task=task.id, child=path)
         )
         brief = replace(task.brief, reports=reports)
-        return (
-            await self._run_child(self.owner, task.agent, path, brief, call=context, task_id=task.id)
-        ).status
+        report = await self._run_child(self.owner, task.agent, path, brief, call=context, task_id=task.id)
+        self._reports[path] = report
+        return report.status
 
     def _outcome(self, plan: PlanCreated) -> dict[str, Any]:
         """Return what the orchestrator sees, asking for one revision if something failed."""
