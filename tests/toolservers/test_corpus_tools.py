@@ -382,6 +382,7 @@ async def test_the_outline_counts_files_folders_and_kinds(folder: Path):
         ({"include": 3}, "include must be a glob"),
         ({"max_file_bytes": "x"}, "max_file_bytes must be"),
         ({"cache": ""}, "cache must be"),
+        ({"refresh_seconds": "often"}, "refresh_seconds must be"),
     ],
 )
 async def test_wrong_options_are_refused_with_a_sentence(folder: Path, options: dict, sentence: str):

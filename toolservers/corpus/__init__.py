@@ -21,7 +21,7 @@ def create(
     max_file_bytes: int = 2_000_000,
     cache: str | None = None,
     refresh_seconds: float = 2.0,
-    terminal_progress: bool = True,
+    terminal_progress: bool = False,
 ) -> MCPServer:
     """Makes the server for the folder `root`, relative to `base` or else to the working directory.
 

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--cache", help="the file of the index, or :memory:")
     given = parser.parse_args()
     try:
-        server = create(**vars(given))
+        server = create(**vars(given), terminal_progress=True)
     except ValueError as error:
         print(f"toolservers.corpus: {error}", file=sys.stderr)
         return 2

@@ -81,6 +81,9 @@ def options(*, base: Path | None, root: str, include: object, exclude: object, *
     max_file_bytes, cache = others["max_file_bytes"], others["cache"]
     if isinstance(max_file_bytes, bool) or not isinstance(max_file_bytes, int) or max_file_bytes < 1:
         raise ValueError(f"max_file_bytes must be a positive whole number, not {max_file_bytes!r}.")
+    seconds = others["refresh_seconds"]
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+        raise ValueError(f"refresh_seconds must be a number of seconds, not {seconds!r}.")
     if cache is not None and (not isinstance(cache, str) or not cache):
         raise ValueError(f"cache must be the path of a file or ':memory:', not {cache!r}.")
     scope = Scope(
@@ -88,7 +91,7 @@ def options(*, base: Path | None, root: str, include: object, exclude: object, *
     )
     if cache is not None and cache != ":memory:":
         cache = str((base or Path.cwd()) / Path(cache).expanduser())
-    return Options(scope, cache, float(others["refresh_seconds"]), bool(others["terminal_progress"]))
+    return Options(scope, cache, float(seconds), bool(others["terminal_progress"]))
 
 
 def _globs(name: str, given: object) -> tuple[str, ...]:
