@@ -6,12 +6,17 @@ project's own types, and every wire format is converted at its edge.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 import orjson
+
+_WIRE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NOT_IN_WIRE_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -128,8 +133,17 @@ class ToolDefinition:
 
     @cached_property
     def wire_name(self) -> str:
-        """The name on the wire: model APIs allow no dots."""
-        return self.name.replace(".", "__")
+        """The name on the wire, `server__tool`: model APIs allow at most 64 letters, digits, `_` and `-`.
+
+        A name that does not fit, or could be mistaken for another one, ends in a hash of itself.
+        """
+        server, dot, name = self.name.partition(".")
+        wire = f"{server}__{name}" if dot else server
+        ambiguous = "__" in server or (dot and server.endswith("_"))
+        if not ambiguous and _WIRE_NAME.fullmatch(wire):
+            return wire
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return f"{_NOT_IN_WIRE_NAMES.sub('_', wire)[:55]}_{digest}"
 
 
 @dataclass(frozen=True, slots=True)

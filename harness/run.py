@@ -127,6 +127,7 @@ class Run:
                 self._result = RunResult.of(await team_run.execute(task))
             if self._result is None:
                 self._result = RunResult.of(team_run.stop(self._stop_reason))
+                await self._log.durable()
         except anyio.get_cancelled_exc_class():
             self._result = RunResult.of(team_run.stop("interrupted"))
             raise

@@ -85,9 +85,18 @@ async def run_agent(agent: AgentRun) -> Report:
     Keeps nothing that folding the emitted events would not rebuild. Never raises for what one agent
     did wrong: a model that fails or a budget that ends becomes the status of the report.
     """
-    report, error = await _work(agent)
+    try:
+        report, error = await _work(agent)
+    except anyio.get_cancelled_exc_class():
+        limit = agent.budget.expired()
+        _finish(agent, _unfinished(agent, stop_reason=_limit_reason(limit) if limit else "cancelled"), None)
+        raise
+    return _finish(agent, report, error)
+
+
+def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report:
     state = agent.state
-    report = replace(report, usage=state.usage)
+    report = replace(agent.deliverable.fit(report), usage=state.usage)
     agent.emit(
         AgentRunFinished(
             agent=agent.path,
@@ -117,7 +126,7 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     except ModelError as error:
         return _unfinished(agent, stop_reason="failed"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
-    return _unfinished(agent, stop_reason=f"limit: {limit.limit} of {limit.scope}"), None
+    return _unfinished(agent, stop_reason=_limit_reason(limit)), None
 
 
 def _settle(agent: AgentRun, reply: Message) -> None:
@@ -126,9 +135,11 @@ def _settle(agent: AgentRun, reply: Message) -> None:
     Raises:
         StuckError: The model said nothing twice in a row.
     """
+    entries = agent.state.window.entries
+    if entries[-1].origin == "nudge":
+        return  # The turn has already said what is wrong with the reply.
     if not reply.text.strip():
-        entries = agent.state.window.entries
-        if len(entries) >= 3 and entries[-2].origin == "nudge":
+        if entries[-2].origin == "nudge" and _is_empty(entries[-3].message):
             raise StuckError(f"the model {agent.model.name} gave an empty reply twice")
         agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
         return
@@ -158,6 +169,10 @@ def _break_loops(agent: AgentRun) -> None:
         agent.append("nudge", user(f"{reason}. {how}, or finish with what you have."))
 
 
+def _limit_reason(limit: LimitReached) -> str:
+    return f"limit: {limit.limit} of {limit.scope}"
+
+
 def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
     """Return what the agent has at the moment as its report."""
     answer = next(
@@ -165,6 +180,10 @@ def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
         "",
     )
     return Report(status="partial" if answer else "failed", answer=answer, stop_reason=stop_reason)
+
+
+def _is_empty(message: Message) -> bool:
+    return message.role == "assistant" and not message.text.strip() and not message.tool_calls
 
 
 def _is_answer(message: Message) -> bool:

@@ -77,9 +77,9 @@ async def _run_call(agent: AgentRun, turn: int, index: int, call: ToolCall, *, c
     if isinstance(prepared, ToolOutput):
         return finished(prepared)
     assert tool is not None
-    if tool.external and tool.effect in ("keyed", "once"):
-        await agent.log.durable()
     try:
+        if tool.external and tool.effect in ("keyed", "once"):
+            await agent.log.durable()
         output = await tool.invoke(prepared, context)
     except ToolServerError as error:
         output = ToolOutput(str(error), is_error=True, error_type="server")

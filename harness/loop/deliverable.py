@@ -8,12 +8,13 @@ to what holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
 
 from harness.events import Citation, CitationsVerified, DeliverableRejected, Event, Evidence, Report
-from harness.loop.brief import EVIDENCE_SCHEMA
+from harness.loop.brief import EVIDENCE_SCHEMA, dumps
 from harness.loop.citations import passages, verify
 from harness.loop.state import Reading
 from harness.messages import ToolDefinition
@@ -42,6 +43,10 @@ class Deliverable(Protocol):
         """Take a reply without tool calls; return what to tell the model, or nothing if accepted."""
         ...
 
+    def fit(self, report: Report) -> Report:
+        """Return the report as it may leave the agent, however it came about."""
+        ...
+
 
 class PlainAnswer:
     """The entry agent's answer where the team file asks for nothing particular."""
@@ -59,6 +64,10 @@ class PlainAnswer:
         """Accept any text."""
         self.accepted = Report(status="done", answer=text)
         return ""
+
+    def fit(self, report: Report) -> Report:
+        """Return the report as it is: it goes to the caller, not into a window."""
+        return report
 
 
 class SubAgentReport:
@@ -127,15 +136,42 @@ class SubAgentReport:
         complaint = self._take(report)
         return ToolOutput(complaint or "Report accepted.", bool(complaint), "arguments" if complaint else "")
 
+    def fit(self, report: Report) -> Report:
+        """Return the report cut to the cap: first its answer, then its evidence, then all that is left."""
+        cap = self._spec.max_tokens
+        if self._tokens(report) <= cap:
+            return report
+        data = report.data if self._size(report.data) <= cap // 2 else None
+        artifacts = report.artifacts if self._size(report.artifacts) <= cap // 4 else ()
+        room = cap - self._size(data) - self._size(artifacts)
+        kept: list[Evidence] = []
+        for item in report.evidence:
+            if self._evidence_tokens(item) > room - cap // 4:
+                break
+            kept.append(item)
+            room -= self._evidence_tokens(item)
+        answer = report.answer
+        while answer and self._count(answer) > room:
+            answer = answer[: int(len(answer) * min(0.95, room / self._count(answer)))]
+        lost_data = report.data is not None and data is None
+        status = "failed" if lost_data else "partial" if report.status == "done" else report.status
+        return replace(
+            report,
+            status=status,
+            answer=answer,
+            evidence=tuple(kept),
+            artifacts=artifacts,
+            data=data,
+            shortened=True,
+        )
+
     def _take(self, report: Report) -> str:
         tokens = self._tokens(report)
-        if tokens > self._spec.max_tokens:
-            if self._rejections < 1:
-                return self._reject(
-                    [f"the report has {tokens} tokens; at most {self._spec.max_tokens} may go back"]
-                )
-            report = self._cut(report)
-        self.accepted = report
+        if tokens > self._spec.max_tokens and self._rejections < 1:
+            return self._reject(
+                [f"the report has {tokens} tokens; at most {self._spec.max_tokens} may go back"]
+            )
+        self.accepted = self.fit(report)
         return ""
 
     def _reject(self, reasons: Sequence[str]) -> str:
@@ -144,30 +180,15 @@ class SubAgentReport:
         return "Not accepted: " + "; ".join(reasons)
 
     def _tokens(self, report: Report) -> int:
-        evidence = sum(self._count(item.quote) + self._count(item.claim) + 12 for item in report.evidence)
-        return self._count(report.answer) + evidence
+        evidence = sum(map(self._evidence_tokens, report.evidence))
+        return self._count(report.answer) + evidence + self._size(report.artifacts) + self._size(report.data)
 
-    def _cut(self, report: Report) -> Report:
-        """Keep the evidence that fits into half the cap and as much of the answer as fits into the rest."""
-        room = self._spec.max_tokens
-        kept: list[Evidence] = []
-        for item in report.evidence:
-            size = self._count(item.quote) + self._count(item.claim) + 12
-            if size > room - self._spec.max_tokens // 2:
-                break
-            kept.append(item)
-            room -= size
-        answer = report.answer
-        while answer and self._count(answer) > room:
-            answer = answer[: int(len(answer) * min(0.95, room / self._count(answer)))]
-        return Report(
-            status="partial" if report.status == "done" else report.status,
-            answer=answer,
-            evidence=tuple(kept),
-            artifacts=report.artifacts,
-            data=report.data,
-            shortened=True,
-        )
+    def _evidence_tokens(self, item: Evidence) -> int:
+        fields = (item.quote, item.claim, item.source, item.locator)
+        return 12 + sum(self._count(field) for field in fields if field)
+
+    def _size(self, value: object) -> int:
+        return self._count(dumps(value)) if value else 0
 
 
 class StructuredAnswer:
@@ -208,6 +229,10 @@ class StructuredAnswer:
         self._emit(CitationsVerified(agent=self._agent, kept=0, dropped=self.dropped))
         self.accepted = Report(status="failed", answer="")
         return ""
+
+    def fit(self, report: Report) -> Report:
+        """Return the report as it is: it goes to the caller, not into a window."""
+        return report
 
     def offer_evidence(self, evidence: Sequence[Evidence]) -> Report:
         """Return what of `evidence` is supported as an unfinished answer, for a run that was stopped."""
@@ -314,9 +339,16 @@ class StructuredAnswer:
 
 
 def _object(properties: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
-    return {
+    """Return the schema of an object; `$defs` of its properties move up, where `#/$defs/…` looks for them."""
+    definitions: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
+    for name, schema in properties.items():
+        definitions |= schema.get("$defs", {})
+        inner[name] = {key: value for key, value in schema.items() if key != "$defs"}
+    outer: dict[str, Any] = {
         "type": "object",
-        "properties": dict(properties),
+        "properties": inner,
         "required": list(required),
         "additionalProperties": False,
     }
+    return outer | {"$defs": definitions} if definitions else outer

@@ -177,7 +177,8 @@ def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
     if event.is_error:
         agent.failures[call_signature(event.tool, arguments, event.shown)] += 1
     elif event.external:
-        state.readings.append(Reading(event.tool, arguments, event.shown))
+        text = event.shown if event.whole is None else event.whole
+        state.readings.append(Reading(event.tool, arguments, text))
 
 
 def _plan_created(state: RunState, event: PlanCreated) -> None:

@@ -134,6 +134,8 @@ class TeamRun:
 
     def stop(self, reason: RunStopReason) -> RunFinished:
         """Record that the run was ended from outside; what it has stays in the journal."""
+        if self.log.state.finished is not None:
+            return self.log.state.finished
         finished = replace(self._finished(_FAILED, None, ""), stop_reason=reason)
         self.log.emit(finished)
         return finished
@@ -205,7 +207,7 @@ class TeamRun:
         spec = self.team.spec.agents[name]
         model = self.models[name]
         lineage = (*parent.lineage, name) if parent else (name,)
-        delegation = self._delegation(spec, depth=len(lineage) - 1)
+        delegation = self._delegation(spec, lineage)
         deliverable = self._deliverable(path, spec, entry=parent is None)
         async with self.tools(spec.tools, agent=path, emit=self.log.emit) as served:
             tools = [*served, *(delegation.tools() if delegation else ())]
@@ -268,10 +270,13 @@ class TeamRun:
             self._definition_tokens[key] = (definitions, tokens_of_definitions(tools, self.count_tokens))
         return self._definition_tokens[key][1]
 
-    def _delegation(self, spec: AgentSpec, *, depth: int) -> Delegation | None:
-        allowed = self.team.spec.limits.depth or DEFAULT_DEPTH
-        own = spec.limits.depth
-        if not spec.delegates or depth >= allowed or own == 0:
+    def _delegation(self, spec: AgentSpec, lineage: Sequence[str]) -> Delegation | None:
+        reach = [self.team.spec.limits.depth or DEFAULT_DEPTH]
+        for depth, name in enumerate(lineage):
+            own = self.team.spec.agents[name].limits.depth
+            if own is not None:
+                reach.append(depth + own)
+        if not spec.delegates or len(lineage) > min(reach):
             return None
         descriptions = {name: self.team.spec.agents[name].description for name in spec.delegates}
         return Delegation(describe(spec.delegates, descriptions), self.run_child)
@@ -295,7 +300,7 @@ class TeamRun:
             text = self._resolve(path, arguments["handle"])
             return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
 
-        return Tool(_READ_RESULT, invoke, effect="read")
+        return Tool(_READ_RESULT, invoke, effect="read", external=False)
 
     def _resolve(self, path: str, handle: str) -> str:
         """Return what a handle stands for, if it belongs to this agent run or one below it."""

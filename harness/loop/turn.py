@@ -78,7 +78,7 @@ async def _ask(agent: AgentRun, turn: int) -> ModelResponse:
 
     try:
         response = await model.respond(agent.transcript, CallOptions(), observe)
-    except ModelError as error:
+    except Exception as error:
         _record_failure(agent, turn, str(error), type(error).__name__)
         raise
     except anyio.get_cancelled_exc_class():

@@ -29,6 +29,12 @@ from harness.tools.connection import Connection
 from harness.tools.names import matches
 from harness.tools.port import CallContext, Tool, ToolOutput
 
+PAUSE_SECONDS = 30.0
+"""How long a server that is not required, and did not start, is left alone before it is tried again."""
+
+IDEMPOTENCY_KEY = "harness/idempotency-key"
+"""The key of `_meta` under which calls of `keyed` tools carry what makes them the same call."""
+
 
 class ToolHub:
     """Owns the connections of one scope: of the whole process, of one run, or of one agent run.
@@ -42,6 +48,7 @@ class ToolHub:
         self._stack = AsyncExitStack()
         self._connections: dict[str, Connection] = {}
         self._known: dict[str, list[Tool]] = {}
+        self._failed: dict[str, tuple[float, ToolServerError]] = {}
 
     async def __aenter__(self) -> Self:
         tasks = await self._stack.enter_async_context(anyio.create_task_group())
@@ -80,11 +87,9 @@ class ToolHub:
             async with anyio.create_task_group() as starting:
                 for name in needed:
                     starting.start_soon(start, name)
-        for name, error in failures.items():
-            if emit:
-                emit(ToolServerFailed(server=name, error=str(error), required=self._servers[name].required))
-            if self._servers[name].required:
-                raise RequiredServerFailed(str(error)) from error
+        for name in needed:
+            if name in failures:
+                self._record_failure(name, failures[name], emit)
         return [
             tool
             for name in needed
@@ -92,12 +97,29 @@ class ToolHub:
             if matches(tool.definition.name, patterns)
         ]
 
+    def _record_failure(
+        self, name: str, error: ToolServerError, emit: Callable[[Event], None] | None
+    ) -> None:
+        required = self._servers[name].required
+        if emit:
+            emit(ToolServerFailed(server=name, error=str(error), required=required))
+        if required:
+            raise RequiredServerFailed(str(error)) from error
+
     async def _start(self, name: str, emit: Callable[[Event], None] | None) -> None:
         if name in self._known:
             return
-        connection = self._connections[name]
         began = anyio.current_time()
-        listed = await connection.tools()
+        failed_at, error = self._failed.get(name, (-float("inf"), None))
+        if error is not None and began - failed_at < PAUSE_SECONDS:
+            raise error
+        connection = self._connections[name]
+        try:
+            listed = await connection.tools()
+        except ToolServerError as error:
+            if not self._servers[name].required:
+                self._failed[name] = (anyio.current_time(), error)
+            raise
         if name in self._known:
             return
         spec = self._servers[name]
@@ -125,12 +147,19 @@ def _may_grant(server: str, patterns: Sequence[str]) -> bool:
 def _bind(connection: Connection, listed: ListedTool) -> Tool:
     """Return the listed tool as one the loop can run."""
     effect = _effect(connection.spec, listed)
-    retry = effect in ("read", "idempotent")
+    repeatable = effect in ("read", "idempotent")
 
     async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
-        return _output(
-            await connection.call(listed.name, arguments, retry=retry, progress=context.report_progress)
+        # Without its run a key would make another run's call look like this one.
+        keyed = effect == "keyed" and bool(context.run_id)
+        result = await connection.call(
+            listed.name,
+            arguments,
+            retry=repeatable or keyed,
+            progress=context.report_progress,
+            meta={IDEMPOTENCY_KEY: f"{context.run_id}/{context.key}"} if keyed else None,
         )
+        return _output(result)
 
     schema: dict[str, Any] = dict(listed.input_schema)
     definition = ToolDefinition(f"{connection.name}.{listed.name}", listed.description or "", schema)

@@ -8,7 +8,10 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for  # pyright: ignore[reportUnknownVariableType]
+from referencing import Registry
 
 from harness.events import EffectClass
 from harness.messages import Image, ToolDefinition
@@ -32,6 +35,8 @@ class CallContext:
     key: str
     """Unique within the run and the same in every replay."""
     report_progress: ReportProgress = ignore_progress
+    run_id: str = ""
+    """The run; together with `key` it makes the idempotency key of `keyed` tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,20 @@ class Tool:
     """False for the tools of the harness itself; their results are not sources to quote from."""
 
     @cached_property
-    def _validator(self) -> Draft202012Validator:
-        return Draft202012Validator(dict(self.definition.parameters))
+    def _validator(self) -> Validator | None:
+        return schema_validator(self.definition.parameters)
 
     def faults(self, arguments: Mapping[str, Any]) -> list[str]:
-        """Return what the schema has against `arguments`, each with the path of the field."""
-        return schema_faults(self._validator, arguments)
+        """Return what the schema has against `arguments`, each with the path of the field.
+
+        Returns nothing if the schema itself is broken: then only the tool can judge.
+        """
+        if self._validator is None:
+            return []
+        try:
+            return schema_faults(self._validator, arguments)
+        except Exception:  # a reference to nowhere, a pattern that is no pattern, a schema without end
+            return []
 
 
 class Toolset(Protocol):
@@ -86,7 +99,20 @@ class Toolset(Protocol):
         ...
 
 
-def schema_faults(validator: Draft202012Validator, value: Any, *, limit: int = 5) -> list[str]:
+def schema_validator(schema: Mapping[str, Any]) -> Validator | None:
+    """Return a validator for the dialect `schema` names, or None if it is not a valid schema.
+
+    References are followed inside the schema only: nothing is ever fetched for one.
+    """
+    dialect = validator_for(dict(schema), default=Draft202012Validator)
+    try:
+        dialect.check_schema(dict(schema))
+    except SchemaError:
+        return None
+    return dialect(dict(schema), registry=Registry())
+
+
+def schema_faults(validator: Validator, value: Any, *, limit: int = 5) -> list[str]:
     """Return at most `limit` sentences on where `value` breaks the validator's schema."""
     errors: list[ValidationError] = []
     for error in validator.iter_errors(value):  # pyright: ignore[reportUnknownMemberType]

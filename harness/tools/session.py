@@ -1,0 +1,123 @@
+"""One lifetime of a server, from start to loss or close.
+
+An MCP client must be entered and left in the same task, and a client whose transport died never
+recovers. So a session is one client in a task of its own, which enters it, keeps it and leaves it;
+every other task only calls it. A session that was lost takes no new calls, and ends when the last
+call under way has left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+import anyio
+from mcp import Client
+from mcp_types import Tool as ListedTool
+
+from harness.errors import innermost
+from harness.tools.listing import list_tools
+from harness.tools.sieve import ToolSieve
+
+CLOSE_SECONDS = 8.0
+"""How long a session may take to end before it is cancelled."""
+
+
+class Session:
+    """A client and the task that owns it."""
+
+    def __init__(
+        self, open_client: Callable[[Session], AbstractAsyncContextManager[Client]], connect_seconds: float
+    ) -> None:
+        self.lost = False
+        """Whether it takes no more calls."""
+        self.tools: list[ListedTool] = []
+        self.sieve = ToolSieve()
+        self.error: BaseException | None = None
+        """Why it could not be started, or how it ended."""
+        self.over = anyio.Event()
+        """Set when nothing of it is left."""
+        self._open_client = open_client
+        self._connect_seconds = connect_seconds
+        self._deadline = anyio.current_time() + connect_seconds
+        self._client: Client | None = None
+        self._calls = 0
+        self._answered = anyio.Event()
+        self._stop = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    async def run(self, previous: Session | None) -> None:
+        """Enter the client, keep it until told to stop, leave it: all in this task.
+
+        Args:
+            previous: A session whose process must be gone first.
+        """
+        try:
+            with self._scope:
+                if previous is not None:
+                    await previous.over.wait()
+                async with self._open_client(self) as client:
+                    self._client = client
+                    self.tools = await list_tools(client, self.sieve)
+                    self._answered.set()
+                    await self._stop.wait()
+        except BaseException as error:
+            self.error = self.error or error
+            # The SDK reports a broken transport to this task as a cancellation nobody asked for;
+            # only one that comes from above is ours to pass on.
+            cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            if cancelled and anyio.current_effective_deadline() == -float("inf"):
+                raise
+            if isinstance(innermost(error), KeyboardInterrupt | SystemExit):
+                raise
+        finally:
+            self.lost = True
+            self._answered.set()
+            self.over.set()
+
+    async def failure(self) -> BaseException | None:
+        """Wait until the server has listed its tools, or return what kept it from doing so in time."""
+        if not self._answered.is_set():
+            with anyio.CancelScope(deadline=self._deadline):
+                await self._answered.wait()
+            if not self._answered.is_set():
+                self.error = TimeoutError(f"no answer within {self._connect_seconds:g} s")
+                self._give_up()
+        if self._client is None and self.error is None:
+            return ConnectionError("it was closed while it was starting")
+        return self.error
+
+    @contextmanager
+    def calling(self) -> Generator[Client]:
+        """Yield the client, and keep it open meanwhile."""
+        assert self._client is not None
+        self._calls += 1
+        try:
+            yield self._client
+        finally:
+            self._calls -= 1
+            if self.lost and not self._calls:
+                self._stop.set()
+
+    def lose(self) -> None:
+        """Take no more calls, and end when those under way are done."""
+        self.lost = True
+        if not self._calls:
+            self._stop.set()
+
+    async def end(self) -> None:
+        """End it now; returns when nothing of it is left, even if the caller is cancelled."""
+        self.lost = True
+        if self._answered.is_set():
+            self._stop.set()
+        else:
+            self._give_up()
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self.over.wait()
+        self._scope.cancel()
+
+    def _give_up(self) -> None:
+        """End a start that hangs: it would never look whether it is told to stop."""
+        self.lost = True
+        self._scope.cancel()
+        self._answered.set()
