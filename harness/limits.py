@@ -27,6 +27,10 @@ class Budget:
         self.usage = Usage()
         self.cost = 0.0
         self.turns = 0
+        self._reserved = 0
+        """Tokens that calls under way will send, so that agents side by side do not all take the same rest."""
+        self._held = 0
+        """The part of it that this agent's own call under way has reserved, here and above."""
         own = anyio.current_time() + limits.minutes * 60 if limits.minutes is not None else math.inf
         self.deadline = min(own, parent.deadline if parent else math.inf)
         """On the event loop's monotonic clock."""
@@ -37,6 +41,7 @@ class Budget:
 
     def spend(self, usage: Usage, cost: float) -> None:
         """Take what a model call cost from this budget and all above it."""
+        self._release()
         for budget in self._upwards():
             budget.usage += usage
             budget.cost += cost
@@ -47,11 +52,14 @@ class Budget:
         Raises:
             LimitReached: This turn would pass a limit here or above.
         """
+        self._release()
         for budget in self._upwards():
             budget._check(next_tokens)
             if budget is self or budget.parent is None:
                 budget._check_turns()
+        self._held = next_tokens
         for budget in self._upwards():
+            budget._reserved += next_tokens
             if budget is self or budget.parent is None:
                 budget.turns += 1
 
@@ -65,10 +73,18 @@ class Budget:
 
     def _check(self, next_tokens: int) -> None:
         limits = self.limits
-        if limits.tokens is not None and self.usage.total_tokens + next_tokens > limits.tokens:
+        if (
+            limits.tokens is not None
+            and self.usage.total_tokens + self._reserved + next_tokens > limits.tokens
+        ):
             raise LimitReached("tokens", self.scope, limits.tokens)
         if limits.usd is not None and self.cost >= limits.usd:
             raise LimitReached("usd", self.scope, limits.usd)
+
+    def _release(self) -> None:
+        for budget in self._upwards():
+            budget._reserved -= self._held
+        self._held = 0
 
     def _check_turns(self) -> None:
         if self.limits.turns is not None and self.turns >= self.limits.turns:

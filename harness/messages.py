@@ -139,7 +139,7 @@ class ToolDefinition:
         """
         server, dot, name = self.name.partition(".")
         wire = f"{server}__{name}" if dot else server
-        ambiguous = "__" in server or (dot and server.endswith("_"))
+        ambiguous = dot and ("__" in server or server.endswith("_"))
         if not ambiguous and _WIRE_NAME.fullmatch(wire):
             return wire
         digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from harness.errors import innermost
+from harness.errors import StoreError, innermost
 from harness.events import Citation, Recorded, RunFinished, RunStopReason
 from harness.journal.port import Journal
 from harness.loop.log import RunLog
@@ -133,7 +133,9 @@ class Run:
             raise
         except Exception as error:
             # One run that breaks must not take the others down; its caller gets the error.
-            self._error = innermost(error)
+            self._error = cause = innermost(error)
+            if not isinstance(cause, StoreError):
+                team_run.stop("failed", f"{type(cause).__name__}: {cause}")
         finally:
             self._over.set()
             for watcher in self._watchers:

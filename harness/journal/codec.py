@@ -29,7 +29,7 @@ from harness.messages import ToolDefinition
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-INLINE_BELOW = 64
+INLINE_BELOW = 256
 """Content whose JSON is shorter than this many bytes stays inside its event."""
 
 CACHED_CONTENTS = 1024

@@ -124,7 +124,7 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     except LimitReached as reached:
         limit = reached
     except ModelError as error:
-        return _unfinished(agent, stop_reason="failed"), error
+        return _unfinished(agent, stop_reason=f"failed: {str(error)[:300]}"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
     return _unfinished(agent, stop_reason=_limit_reason(limit)), None
 

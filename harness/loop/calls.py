@@ -116,7 +116,7 @@ def _prepare(agent: AgentRun, tool: Tool | None, call: ToolCall) -> Mapping[str,
     faults = tool.faults(arguments)
     if faults:
         return _refusal("arguments", f"the arguments do not fit {call.name}: " + "; ".join(faults))
-    denial = agent.permissions.denial(agent.lineage, call.name)
+    denial = agent.permissions.denial(agent.lineage, call.name) if tool.external else ""
     if denial:
         return _refusal("denied", denial)
     return arguments

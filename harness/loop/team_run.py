@@ -132,11 +132,11 @@ class TeamRun:
         except RequiredServerFailed as problem:
             return self._finished(_FAILED, None, str(problem))
 
-    def stop(self, reason: RunStopReason) -> RunFinished:
+    def stop(self, reason: RunStopReason, error: str = "") -> RunFinished:
         """Record that the run was ended from outside; what it has stays in the journal."""
         if self.log.state.finished is not None:
             return self.log.state.finished
-        finished = replace(self._finished(_FAILED, None, ""), stop_reason=reason)
+        finished = replace(self._finished(_FAILED, None, error), stop_reason=reason)
         self.log.emit(finished)
         return finished
 
@@ -165,7 +165,7 @@ class TeamRun:
             raise cause
         text = str(cause) if isinstance(cause, HarnessError) else f"{type(cause).__name__}: {cause}"
         report = replace(_FAILED, answer=f"{name} could not work: {text}")
-        if path in self.log.state.agents:
+        if path in self.log.state.agents and self.log.state.agents[path].report is None:
             turns = self.log.state.agents[path].turns
             kind = type(cause).__name__
             self.log.emit(
@@ -305,7 +305,8 @@ class TeamRun:
     def _resolve(self, path: str, handle: str) -> str:
         """Return what a handle stands for, if it belongs to this agent run or one below it."""
         kind, _, place = handle.partition(":")
-        if place == path or place.startswith(f"{path}/"):
+        owner = place.rpartition("/turn-")[0] if kind == "result" else place
+        if owner == path or owner.startswith(f"{path}/"):
             if kind == "result" and place in self.log.state.whole_results:
                 return self.log.state.whole_results[place]
             if kind == "agent" and place in self.log.state.agents and place != path:

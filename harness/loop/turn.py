@@ -109,6 +109,7 @@ def _record(agent: AgentRun, turn: int, response: ModelResponse, input_tokens: i
 
 
 def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> None:
+    agent.budget.spend(Usage(), 0.0)
     agent.emit(
         ModelCallFinished(
             agent=agent.path,

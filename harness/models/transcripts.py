@@ -23,7 +23,11 @@ class MessageTranscript:
     def append(self, message: Message) -> None:
         """Add a message."""
         self.messages.append(message)
-        self._hash.update(orjson.dumps(message))
+        try:
+            self._hash.update(orjson.dumps(message))
+        except TypeError:
+            # Half a surrogate pair has no UTF-8 form; a tool or a scripted reply may still hold one.
+            self._hash.update(repr(message).encode("utf-8", "surrogatepass"))
 
     def digest(self) -> str:
         """Return a hash of the tools and of all messages."""

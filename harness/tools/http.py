@@ -74,7 +74,7 @@ class _FaultTolerantClient(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            return _failure(request, 502, NOT_DELIVERED, f"it cannot be reached: {error or 'no answer'}")
+            return _failure(request, 502, NOT_DELIVERED, f"no connection: {error or 'no answer'}")
         except httpx2.TransportError as error:
             return _failure(request, 502, CONNECTION_CLOSED, f"the connection broke: {error}")
         return response if response.status_code < 400 else await _explained(request, response)

@@ -71,11 +71,11 @@ def test_what_is_decoded_is_what_was_encoded(kind: type[Event]):
 
 
 def test_content_is_cut_out_by_its_hash_and_the_rest_stays():
-    event = EntryAppended(agent="lead", entry=0, origin="task", message=user("word " * 20), tokens=20)
+    event = EntryAppended(agent="lead", entry=0, origin="task", message=user("word " * 80), tokens=80)
 
     body, [(key, content)] = encode(event)
 
-    assert (len(key), content.count(b"word")) == (32, 20)
+    assert (len(key), content.count(b"word")) == (32, 80)
     assert b"word" not in body
     assert encode(dataclasses.replace(event, agent="critic", entry=7))[1] == [(key, content)]
 

@@ -109,6 +109,8 @@ class HandWritten:
         self.session = ""
         """The id of the session; a request with another id gets a 404."""
         self.calls = 0
+        self.fetches = 0
+        """How often something was asked for with GET."""
 
     @contextmanager
     def serving(self) -> Iterator[str]:
@@ -128,6 +130,7 @@ class HandWritten:
                 self.wfile.write(body)
 
             def do_GET(self) -> None:
+                owner.fetches += 1
                 self.send_error(405)
 
             do_DELETE = do_GET
@@ -180,8 +183,14 @@ def is_running(process: int) -> bool:
 
 async def gone(process: int) -> None:
     """Returns when a process has ended."""
-    while is_running(process):
-        await anyio.sleep(0.01)
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        await anyio.wait_readable(handle)
+    finally:
+        os.close(handle)
 
 
 def descendants() -> set[int]:

@@ -55,7 +55,7 @@ async def test_a_server_killed_in_the_middle_of_a_call_is_unknown_and_then_reach
                 callers.start_soon(hold)
                 await arrival.event.wait()
                 http_server.kill()
-            with pytest.raises(ToolServerError, match="could not be reached: it cannot be reached"):
+            with pytest.raises(ToolServerError, match="could not be reached: no connection"):
                 await call(servers, "web.greet", name="you")
 
             await anyio.to_thread.run_sync(http_server.start)

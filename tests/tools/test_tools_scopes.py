@@ -44,9 +44,12 @@ async def test_servers_of_all_scopes_serve_one_agent_and_end_with_it():
     specs = {scope: plain(scope=scope) for scope in ("shared", "run", "agent")}
     with anyio.fail_after(20):
         servers = ToolServers(specs, SERVERS)
-        async with servers.opened(), servers.run_tools() as run:
-            async with run(["*.pid"], agent="lead", emit=lambda event: None) as tools:
-                pids = [(await tool.invoke({}, CONTEXT)).text for tool in tools]
+        async with (
+            servers.opened(),
+            servers.run_tools() as run,
+            run(["*.pid"], agent="lead", emit=lambda event: None) as tools,
+        ):
+            pids = [(await tool.invoke({}, CONTEXT)).text for tool in tools]
 
     assert [tool.definition.name for tool in tools] == ["shared.pid", "run.pid", "agent.pid"]
     assert len(set(pids)) == 3
