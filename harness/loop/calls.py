@@ -72,7 +72,9 @@ async def _run_call(agent: AgentRun, turn: int, index: int, call: ToolCall, *, c
             effect=tool.effect if tool else "read",
         )
     )
-    context = CallContext(agent.path, turn, call.id, key, partial(_progress, agent, call.name))
+    context = CallContext(
+        agent.path, turn, call.id, key, partial(_progress, agent, call.name), agent.log.run_id
+    )
     finished = partial(_finish, agent, call, context, external=tool is not None and tool.external)
     if isinstance(prepared, ToolOutput):
         return finished(prepared)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,24 @@ def module_client(spec: ServerSpec, base: Path) -> AbstractAsyncContextManager[C
     try:
         create: Callable[..., Any] = getattr(importlib.import_module(module), attribute or "create")
         arguments: Mapping[str, Any] = spec.args if isinstance(spec.args, dict) else {}
-        return Client(create(base=base, **arguments))
+        with _root_logger_kept():
+            return Client(create(base=base, **arguments))
     except SystemExit as error:
         raise ToolServerError(
             f"the module {module} called exit({error.code}) while it was imported"
         ) from error
+
+
+@contextmanager
+def _root_logger_kept() -> Generator[None]:
+    """Undo what the SDK does to the root logger, which belongs to the program that embeds us."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def child_server(spec: ServerSpec, base: Path, session: Session) -> ChildServer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import anyio
@@ -148,3 +149,10 @@ def value_of(value: dict[str, object]) -> object:
     if kind == "arrayValue":
         return [value_of(element) for element in content["values"]]
     return int(content) if kind == "intValue" else content
+
+
+async def test_the_root_logger_of_the_embedding_program_is_left_alone(answered: list[Recorded]):
+    root = logging.getLogger()
+
+    assert answered[-1].event.stop_reason == "done"
+    assert not any(type(handler).__name__ == "RichHandler" for handler in root.handlers)

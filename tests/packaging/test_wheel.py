@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command that must succeed and return what it printed."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -40,7 +42,9 @@ def test_ready_agents_and_tool_servers_work_away_from_the_checkout(wheel: Path, 
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=tmp_path)
-    (tmp_path / "notes.md").write_text("# Tides\n\nTides are caused by the gravity of the moon and the sun.\n")
+    (tmp_path / "notes.md").write_text(
+        "# Tides\n\nTides are caused by the gravity of the moon and the sun.\n"
+    )
     command = tmp_path / "env" / "bin" / "harness"
 
     run(command, "init", cwd=tmp_path)
