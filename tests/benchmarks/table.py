@@ -75,7 +75,7 @@ def rows_of(workload: Workload, pairs: Sequence[Pair], *, judged: bool) -> list[
     cpu = row("CPU per request", "ms", lambda one: one.cpu_seconds * 1000 / workload.requests)
     peak = row("peak memory", "MB", lambda one: one.peak_mb)
     match workload.name:
-        case "w1":
+        case "w1" | "w1once":
             per_turn = row(
                 "CPU per turn", "ms", lambda one: one.cpu_seconds * 1000 / workload.size, CPU_RATIO
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SUB_AGENT_TURNS = 5
 W2_LATENCY_MS = 50
@@ -39,6 +39,11 @@ def w1(size: int) -> Workload:
     )
 
 
+def w1once(size: int) -> Workload:
+    """W1 with the cautious default: the tool may not run twice, so each call waits for the disk first."""
+    return replace(w1(size), name="w1once", team="w1once.yaml")
+
+
 def w2(size: int) -> Workload:
     """An orchestrator and `size` parallel sub-agents of five turns, tools in-process, 50 ms a reply."""
     return Workload(
@@ -66,4 +71,4 @@ def w3(size: int) -> Workload:
     )
 
 
-BY_NAME = {"w1": w1, "w2": w2, "w3": w3}
+BY_NAME = {"w1": w1, "w1once": w1once, "w2": w2, "w3": w3}
