@@ -10,7 +10,7 @@ import typer
 
 app = typer.Typer(
     name="harness",
-    help="Run teams of agents from one YAML file. Every run is kept, and can be looked at, traced and replayed.",
+    help="Run teams of agents from one YAML file. Every run is kept, and can be looked at and traced.",
     epilog="Start with: harness init && harness run team.yaml 'What is this folder about?'",
     no_args_is_help=True,
     add_completion=False,
@@ -162,7 +162,7 @@ def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Run teams of agents from one YAML file. Every run is kept, and can be looked at, traced and replayed."""
+    """Run teams of agents from one YAML file. Every run is kept, and can be looked at and traced."""
     if version:
         from harness.version import version as installed_version
 
