@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -89,6 +89,7 @@ class TeamRun:
         self.budget = Budget("the run", limits)
         self.slots = anyio.Semaphore(limits.parallel or DEFAULT_PARALLEL)
         self._waiting: dict[str, int] = {}
+        self._own_places: dict[str, anyio.Semaphore] = {}
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
         self._report_definitions: dict[int, ToolDefinition] = {}
@@ -145,7 +146,7 @@ class TeamRun:
     ) -> Report:
         """Run one sub-agent; see `harness.loop.delegation.RunChild`."""
         message = user(render_brief(brief))
-        async with self._slot(parent):
+        async with self._own_place(parent), self._slot(parent):
             try:
                 async with self._open(
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
@@ -172,6 +173,13 @@ class TeamRun:
                 AgentRunFinished(agent=path, report=report, turns=turns, error=text, error_type=kind)
             )
         return report
+
+    def _own_place(self, parent: AgentRun) -> AbstractAsyncContextManager[object]:
+        """Return one of the places that the parent's own limit leaves its sub-agents."""
+        allowed = self.team.spec.agents[parent.lineage[-1]].limits.parallel
+        if allowed is None:
+            return nullcontext()
+        return self._own_places.setdefault(parent.path, anyio.Semaphore(allowed))
 
     @asynccontextmanager
     async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:

@@ -239,6 +239,19 @@ async def test_at_most_so_many_agents_work_at_once(run_team: RunTeam, size: int)
     assert run.result.succeeded
 
 
+async def test_an_agents_own_parallel_limit_holds_for_its_sub_agents(run_team: RunTeam):
+    desks = Desks(2)
+    agents = PAIR.replace("delegates: [scout]", "delegates: [scout], limits: {parallel: 2}")
+    lead = scripted(plans(*(task(f"t{number}") for number in range(6))), says("Done."))
+
+    run = await run_team(
+        agents, desk=[desks.sit], lead=lead, scout=scripted(calls("desk.sit"), says("Done."))
+    )
+
+    assert desks.most == 2
+    assert run.result.succeeded
+
+
 async def test_nested_delegation_does_not_deadlock_where_one_agent_may_work_at_once(run_team: RunTeam):
     desks = Desks(1)
     agents = """\
