@@ -8,7 +8,7 @@ from collections.abc import Callable
 from harness.events import Event, Recorded
 from harness.journal.port import Journal
 from harness.loop.state import RunState
-from harness.models.port import Retrying, TextDelta
+from harness.models.port import TextDelta
 
 Listener = Callable[[Recorded], None]
 """Must not raise or block: it is called from inside the loop."""
@@ -61,11 +61,10 @@ class Notices:
         """Call `listener` with the agent's path and the notice."""
         self._listeners.append(listener)
 
-    def send(self, agent: str, notice: TextDelta | Retrying | Progress) -> None:
+    def send(self, agent: str, notice: TextDelta | Progress) -> None:
         """Tell whoever listens."""
-        if not isinstance(notice, Retrying):
-            for listener in self._listeners:
-                listener(agent, notice)
+        for listener in self._listeners:
+            listener(agent, notice)
 
 
 class Progress:

@@ -62,8 +62,6 @@ class AgentState:
     task_status: dict[str, str] = field(default_factory=dict[str, str])
     """Status of the tasks of the newest plan."""
     replans: list[ReplanRequested] = field(default_factory=list[ReplanRequested])
-    rejections: int = 0
-    """How often its report or answer was sent back."""
     calling_model: bool = False
     report: Report | None = None
     """Set once it has ended."""
@@ -200,10 +198,6 @@ def _replan_requested(state: RunState, event: ReplanRequested) -> None:
     state.agents[event.agent].replans.append(event)
 
 
-def _deliverable_rejected(state: RunState, event: DeliverableRejected) -> None:
-    state.agents[event.agent].rejections += 1
-
-
 def _nothing(state: RunState, event: Event) -> None:
     """Some events only tell; they change no state."""
 
@@ -228,7 +222,7 @@ _APPLY = {
     PlanTaskFinished: _plan_task_finished,
     PlanExecuted: _nothing,
     ReplanRequested: _replan_requested,
-    DeliverableRejected: _deliverable_rejected,
+    DeliverableRejected: _nothing,
     CitationsVerified: _nothing,
     LimitWasReached: _nothing,
 }

@@ -338,7 +338,7 @@ class TeamRun:
         if report.stop_reason.startswith("limit"):
             stop_reason = "limit"
             error = error or f"stopped by the {report.stop_reason}"
-        elif report.status == "failed" and report.stop_reason != "done":
+        elif report.stop_reason != "done":
             stop_reason = "failed"
         return RunFinished(
             run_id=self.log.run_id,

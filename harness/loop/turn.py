@@ -37,7 +37,6 @@ async def take_turn(agent: AgentRun) -> Message:
         await run_calls(agent, turn, reply.tool_calls, cut_off=response.stop_reason == "length")
     elif response.stop_reason == "length":
         agent.append("nudge", user("Your reply was cut off at the length limit. Say it again, shorter."))
-        reply = Message("assistant", (*reply.tool_calls,))
     agent.emit(TurnFinished(agent=agent.path, turn=turn))
     return reply
 
