@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import Citation, Message, calls, says, scripted
+from harness import Citation, Message, ModelError, calls, says, scripted
 from harness.events import CitationsVerified, DeliverableRejected
 from harness.messages import ToolResult, user
 from tests.loop.stage import RunTeam, Told, delegates, reports, results_in
@@ -207,3 +207,14 @@ async def test_a_run_that_is_stopped_says_what_its_reports_support(run_team: Run
 
     assert (run.result.stop_reason, run.result.output) == ("limit", "Fuel rests. [1]")
     assert [entry["claim"] for entry in run.result.dropped] == ["It is blue."]
+
+
+async def test_a_run_whose_model_fails_has_failed_even_if_its_reports_support_something(run_team: RunTeam):
+    quoted = {**cites("notes.md", "Spent fuel rests for ten years."), "claim": "Fuel rests."}
+    scout = scripted(calls("desk.read", name="notes.md"), reports("Both.", evidence=[quoted]))
+    lead = scripted(delegates("scout"), ModelError("the line is dead"))
+
+    run = await run_team(CITING, desk=[read], lead=lead, scout=scout)
+
+    assert (run.result.stop_reason, run.result.error) == ("failed", "the line is dead")
+    assert run.result.output == "Fuel rests. [1]"
