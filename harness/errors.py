@@ -4,6 +4,9 @@
     ├── UsageError             the caller asked for something that cannot be (exit code 2)
     │   └── TeamError          a team file is wrong: file, line, column, hint
     ├── StoreError             the journal cannot be opened, read or written
+    │   ├── RunTaken           another process, which is alive, carries the run
+    │   └── Fenced             another process has taken the run over; this one must stop
+    ├── Divergence             a run carried out again does not do what its record says
     ├── ModelError             a model call failed and is not worth repeating
     │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
     │   ├── ModelRejected      the endpoint refused the request (4xx)
@@ -68,6 +71,18 @@ class TeamError(UsageError):
 
 class StoreError(HarnessError):
     """The journal cannot be opened, read or written."""
+
+
+class RunTaken(StoreError):
+    """Another process, which is alive, carries the run."""
+
+
+class Fenced(StoreError):
+    """Another process has taken the run over; this one must not go on with it."""
+
+
+class Divergence(HarnessError):
+    """A run that is carried out again does not do what its record says."""
 
 
 class ModelError(HarnessError):

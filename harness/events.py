@@ -11,19 +11,25 @@ through `harness.journal.codec`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from harness.messages import Message, StopReason, ToolDefinition, Usage
+from harness.messages import Image, Message, StopReason, ToolDefinition, Usage
 
-FORMAT = 1
+FORMAT = 2
 """Version of this vocabulary; a journal says which one it was written in."""
 
 Status = Literal["done", "partial", "failed"]
 """How an agent run ended, as its report says."""
 
-RunStopReason = Literal["done", "failed", "cancelled", "interrupted", "limit"]
-"""How a run ended."""
+RunStopReason = Literal["done", "failed", "cancelled", "interrupted", "limit", "suspended"]
+"""How a run ended; `suspended` waits for a person, and all but `done` can be resumed."""
+
+QuestionKind = Literal["permission", "in_doubt", "elicitation"]
+"""What a person is asked: whether a call may run, whether it did run, or what its server wants to know."""
+
+Decision = Literal["approved", "denied", "expired", "happened", "did_not_happen", "answered", "declined"]
+"""What a person, or the passing of time, decided."""
 
 EffectClass = Literal["read", "idempotent", "keyed", "once"]
 """What may happen to a tool call after a crash (DESIGN §8); `once` is the cautious default."""
@@ -90,6 +96,17 @@ class PlannedTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestry:
+    """Where a fork comes from."""
+
+    run_id: str
+    at: str
+    """The first turn that was not taken from there, `PATH/turn-N`."""
+    changes: tuple[str, ...] = ()
+    """What was changed, as it was written on the command line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """A task was given to a team."""
 
@@ -103,11 +120,41 @@ class RunStarted:
     entry: str
     harness_version: str
     format: int = FORMAT
+    session: str = ""
+    """The thread of runs this one belongs to."""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Values of the variables that the models see, so that the run can be replayed elsewhere."""
+    traceparent: str = ""
+    """W3C trace context of whoever asked for the run."""
+    forked_from: Ancestry | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed:
+    """A run that had stopped is being carried on; appending this takes it from whoever had it."""
+
+    CONTENT: ClassVar[tuple[str, ...]] = ("team",)
+    type: Literal["run.resumed"] = "run.resumed"
+    epoch: int
+    """From 2: how often somebody has taken up the run."""
+    void: tuple[int, ...] = ()
+    """Sequences of earlier events that came of the stopping and do not count any more."""
+    replayed: int = 0
+    """Model calls and tool calls whose results stand in the journal and are not made again."""
+    again: tuple[str, ...] = ()
+    """Keys of calls that had begun and are made again."""
+    in_doubt: tuple[str, ...] = ()
+    """Keys of calls that may have taken effect; a person is asked."""
+    team: Mapping[str, Any] | None = None
+    """The team file as written, if it changed meanwhile."""
+    team_digest: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    harness_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """A run ended; this is the last event of it."""
+    """A run ended; this is the last event of it unless it is resumed."""
 
     CONTENT: ClassVar[tuple[str, ...]] = ("output", "citations", "dropped")
     type: Literal["run.finished"] = "run.finished"
@@ -122,6 +169,8 @@ class RunFinished:
     cost: float | None = 0.0
     """USD; None if a model without a known price was used."""
     error: str = ""
+    waiting: tuple[str, ...] = ()
+    """Keys of the calls that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +192,10 @@ class AgentRunStarted:
     """Key of the tool call that asked for it."""
     task_id: str = ""
     """Id of the plan's task, if a plan asked for it."""
+    effects: Mapping[str, EffectClass] = field(default_factory=dict[str, EffectClass])
+    """Effect class of every tool that is not the harness's own, by name."""
+    context_window: int | None = None
+    """Tokens the model can take, if known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +226,20 @@ class EntryAppended:
     """`system`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
     message: Message
     tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryReplaced:
+    """An entry of an agent's window was changed or dropped; later requests hold what stands here."""
+
+    CONTENT: ClassVar[tuple[str, ...]] = ("message",)
+    type: Literal["entry.replaced"] = "entry.replaced"
+    agent: str
+    entry: int
+    message: Message | None
+    """None if the entry was dropped."""
+    tokens: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +313,67 @@ class ModelCallFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallLost:
+    """A request was under way when its process died; it may have been paid for, so it is charged."""
+
+    type: Literal["model_call.lost"] = "model_call.lost"
+    agent: str
+    turn: int
+    usage: Usage
+    """What was reserved for it: our count of its input."""
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequested:
+    """A call waits for a person; everything that does not depend on it goes on."""
+
+    CONTENT: ClassVar[tuple[str, ...]] = ("arguments", "form")
+    type: Literal["approval.requested"] = "approval.requested"
+    agent: str
+    turn: int
+    call_id: str
+    key: str
+    number: int
+    """From 1: a call may raise several questions, one after the other."""
+    kind: QuestionKind
+    tool: str
+    arguments: str
+    """JSON as the model wrote it; the decision is about exactly these."""
+    fingerprint: str
+    """Hash of the tool's definition; the decision is about exactly this tool."""
+    message: str = ""
+    """Why it is asked, or what the server wants to know."""
+    form: Mapping[str, Any] | None = None
+    """JSON Schema of the answer to an elicitation."""
+    request: str = ""
+    """Name of the server's question, for elicitations."""
+    state: str = ""
+    """What the server wants back together with the answer."""
+    expires_at: float | None = None
+    """Seconds since 1970; no answer by then is a no."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """A person answered, or time ran out; the decision holds for this one question."""
+
+    CONTENT: ClassVar[tuple[str, ...]] = ("arguments", "content")
+    type: Literal["approval.decided"] = "approval.decided"
+    agent: str
+    key: str
+    number: int
+    kind: QuestionKind
+    decision: Decision
+    arguments: str | None = None
+    """The arguments to run with instead, as JSON."""
+    content: Mapping[str, Any] | None = None
+    """The answer to an elicitation."""
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallStarted:
     """A tool is about to run."""
 
@@ -258,15 +386,17 @@ class ToolCallStarted:
     """Made of its place, `PATH/turn-N/INDEX`; the same in every replay."""
     tool: str
     arguments: str
-    """JSON as the model wrote it."""
+    """JSON as the model wrote it, or as a person changed it."""
     effect: EffectClass
+    attempt: int = 1
+    """Higher if it was begun before and is begun again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallFinished:
     """A tool returned, failed or was refused; the model sees `shown` in every case."""
 
-    CONTENT: ClassVar[tuple[str, ...]] = ("shown", "whole")
+    CONTENT: ClassVar[tuple[str, ...]] = ("shown", "whole", "images")
     type: Literal["tool_call.finished"] = "tool_call.finished"
     agent: str
     turn: int
@@ -281,6 +411,7 @@ class ToolCallFinished:
     """`arguments`, `unknown_tool`, `denied`, `server`, `tool`, `internal`, `cancelled`, or empty."""
     external: bool = True
     """False for the tools of the harness itself, whose results are no sources to quote from."""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,15 +528,20 @@ class LimitWasReached:
 
 Event = (
     RunStarted
+    | RunResumed
     | RunFinished
     | AgentRunStarted
     | AgentRunFinished
     | EntryAppended
+    | EntryReplaced
     | TurnStarted
     | TurnFinished
     | ModelCallStarted
     | ModelCallRetried
     | ModelCallFinished
+    | ModelCallLost
+    | ApprovalRequested
+    | ApprovalDecided
     | ToolCallStarted
     | ToolCallFinished
     | ToolServerStarted

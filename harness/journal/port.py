@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from harness.events import Recorded, RunFinished, RunStarted
+from harness.events import Decision, Recorded, RunFinished, RunStarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,28 @@ class RunSummary:
     """None for a run that is going on or was cut off."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A person's answer to one question of a call, left for whoever carries on the run."""
+
+    key: str
+    """Key of the call."""
+    number: int
+    """Which question of the call it answers."""
+    decision: Decision
+    at: float
+    """Seconds since 1970."""
+    arguments: str | None = None
+    content: Mapping[str, Any] | None = None
+    by: str = ""
+    reason: str = ""
+
+
 class Journal(Protocol):
     """Where events go and come from.
 
-    Does not know what events mean. One process writes to a journal; several may read it. The
-    in-memory twin is `MemoryJournal`.
+    Does not know what events mean. One process at a time writes to a run; several may read it and
+    leave answers. The in-memory twin is `MemoryJournal`.
     """
 
     def append(self, recorded: Sequence[Recorded]) -> None:
@@ -50,6 +67,34 @@ class Journal(Protocol):
 
     def runs(self) -> list[RunSummary]:
         """Return all runs, newest first."""
+        ...
+
+    async def claim(self, run_id: str) -> None:
+        """Become the one that writes to a run, so that whoever wrote to it before no longer can.
+
+        Raises:
+            RunTaken: A process that is alive is writing to it.
+        """
+        ...
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Leave the answer to a question, durably; any process may, whoever writes to the run.
+
+        Raises:
+            UsageError: The question has been answered before.
+        """
+        ...
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run, in no particular order."""
+        ...
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Forget whole runs, and content that nothing refers to any more; return the bytes freed.
+
+        Raises:
+            RunTaken: A process that is alive is writing to one of them; then nothing is deleted.
+        """
         ...
 
     async def close(self) -> None:
