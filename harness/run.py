@@ -143,10 +143,13 @@ class Run:
         self._scope.cancel()
         await self._over.wait()
 
-    def answer(self, answer: Answer) -> None:
-        """Take an answer to a question that waits."""
-        if self._team_run is not None:
-            self._team_run.approvals.give(answer)
+    async def wait(self) -> None:
+        """Wait until nothing carries the run any more, however it ended."""
+        await self._over.wait()
+
+    def answer(self, answer: Answer) -> bool:
+        """Take an answer to a question; return False if nothing here waits for it any more."""
+        return self._team_run is not None and self._team_run.approvals.give(answer)
 
     def prepare(self, team_run: TeamRun) -> None:
         """Know what carries the run out; called once, by the harness that starts it."""

@@ -7,8 +7,9 @@ move, the run is suspended, and needs no process until somebody answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -17,16 +18,17 @@ from harness.events import ApprovalDecided, ApprovalRequested, Decision, Questio
 from harness.journal.port import Answer
 from harness.loop.activity import LOOK_SECONDS, Activity
 from harness.loop.log import RunLog
+from harness.tools.port import schema_faults, schema_validator
 
 ASK_AGAIN_SECONDS = 0.5
 """How often the journal is asked for answers while other parts of the run still move."""
 
-FITTING: dict[QuestionKind, tuple[Decision, ...]] = {
-    "permission": ("approved", "denied"),
-    "in_doubt": ("happened", "did_not_happen"),
-    "elicitation": ("answered", "declined"),
+_DECISIONS: dict[QuestionKind, tuple[Decision, Decision]] = {
+    "permission": ("denied", "approved"),
+    "in_doubt": ("did_not_happen", "happened"),
+    "elicitation": ("declined", "answered"),
 }
-"""Which decisions answer which kind of question."""
+"""What no and yes mean for each kind of question."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Approvals:
         self._left = left
         self._open: dict[str, _Open] = {}
         self._opened = anyio.Event()
+        self._suspended = False
 
     @property
     def waiting(self) -> tuple[ApprovalRequested, ...]:
@@ -74,12 +77,14 @@ class Approvals:
         self._log.emit(decided)
         return decided
 
-    def give(self, answer: Answer) -> None:
-        """Take an answer to an open question; one that fits none is kept in the journal only."""
+    def give(self, answer: Answer) -> bool:
+        """Take an answer to an open question; return False if none is open that it fits."""
         entry = self._open.get(answer.key)
-        if entry is not None and entry.question.number == answer.number and entry.answer is None:
-            entry.answer = answer
-            entry.answered.set()
+        if self._suspended or entry is None or entry.question.number != answer.number or entry.answer:
+            return False
+        entry.answer = answer
+        entry.answered.set()
+        return True
 
     async def attend(self, activity: Activity) -> None:
         """Bring answers to open questions; return when the run waits for nothing else."""
@@ -94,6 +99,7 @@ class Approvals:
                     self._expire()
                     next_look = now + ASK_AGAIN_SECONDS
                 if still and all(entry.answer is None for entry in self._open.values()):
+                    self._suspended = True
                     return
                 await anyio.sleep(LOOK_SECONDS)
             self._opened = anyio.Event()
@@ -130,6 +136,54 @@ class Approvals:
             question = entry.question
             if question.expires_at is not None and now > question.expires_at:
                 self.give(Answer(key=question.key, number=question.number, decision="expired", at=now))
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a person says to a question."""
+
+    allow: bool = True
+    arguments: str | None = None
+    content: Mapping[str, Any] | None = None
+    happened: bool | None = None
+    by: str = ""
+    reason: str = ""
+
+
+def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer:
+    """Return the answer that `reply` gives to a question.
+
+    Raises:
+        UsageError: It does not fit the question.
+    """
+    if (question.kind == "in_doubt") != (reply.happened is not None):
+        raise UsageError(
+            f"{question.key} is in doubt: say whether it took effect (--did-it-happen yes or no)"
+            if question.kind == "in_doubt"
+            else f"{question.key} is not in doubt: say whether it may run"
+        )
+    if reply.arguments is not None and question.kind != "permission":
+        raise UsageError(f"the arguments of {question.key} cannot be changed any more: it has begun")
+    if question.kind == "elicitation" and reply.allow:
+        _check_content(question, reply.content)
+    decision = _DECISIONS[question.kind][bool(reply.allow if reply.happened is None else reply.happened)]
+    return Answer(
+        key=question.key,
+        number=question.number,
+        decision=decision,
+        at=at,
+        arguments=reply.arguments,
+        content=reply.content if decision == "answered" else None,
+        by=reply.by,
+        reason=reply.reason,
+    )
+
+
+def _check_content(question: ApprovalRequested, content: Mapping[str, Any] | None) -> None:
+    validator = schema_validator(question.form or {})
+    faults = schema_faults(validator, dict(content or {})) if validator else []
+    if content is None or faults:
+        raise UsageError(f"{question.key} wants an answer of this form: {question.form}" + "".join(f"\n  {fault}" for fault in faults))
 
 
 def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRequested:

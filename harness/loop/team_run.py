@@ -183,6 +183,18 @@ class TeamRun:
             self.log.past.divergences.append(cause)
             await anyio.sleep_forever()
 
+    async def _answer(self, entry: str, task: Message) -> RunFinished:
+        """Run the entry agent and return the run's last event, not yet recorded."""
+        try:
+            async with self._open(entry, entry, task) as agent:
+                report = await run_agent(agent)
+                deliverable = agent.deliverable
+                if isinstance(deliverable, StructuredAnswer) and report.stop_reason != "done":
+                    report = self._salvage(deliverable, report)
+                return self._finished(report, deliverable, self.log.state.errors.get(entry, ""))
+        except RequiredServerFailed as problem:
+            return self._finished(_FAILED, None, str(problem))
+
     def stop(self, reason: RunStopReason, error: str = "") -> RunFinished:
         """Record that the run was ended from outside; what it has stays in the journal."""
         if self.log.state.finished is not None:
