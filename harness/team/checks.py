@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.errors import Problem
+from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
 from harness.team.rule_checks import check_rules
 from harness.team.server_checks import check_servers
@@ -106,7 +107,7 @@ def _check_models(models: Mapping) -> Iterator[Problem]:
                 f"'script' belongs to api scripted, not to {api}", hint
             )
         url = model.get("base_url")
-        if url and (text := text_in(url)) is not None and not re.match(r"https?://[^/\s]", text):
+        if url and (text := text_in(url)) is not None and not URL.match(text):
             yield url.mark.problem(
                 "a base_url begins with http:// or https://", "as in: http://127.0.0.1:8000/v1"
             )
