@@ -103,7 +103,7 @@ class Harness:
             harness_version=version(),
             team_path=str(self.team.path or self.team.base),
             session=session,
-            variables=getattr(self.team, "variables", {}),
+            variables=self.team.variables,
             traceparent=traceparent,
         )
         return await self._begin(log, started)

@@ -64,7 +64,7 @@ def plan_resumption(recorded: Sequence[Recorded], team: Team, *, harness_version
         in_doubt=tuple(_open_calls(kept, in_doubt=True)),
         team=team.source if changed else None,
         team_digest=team.digest if changed else "",
-        variables=getattr(team, "variables", {}) if changed else {},
+        variables=team.variables if changed else {},
         harness_version=harness_version,
     )
     return Resumption(started, kept, event, len(recorded))

@@ -106,10 +106,13 @@ class Tool:
     external: bool = True
     """False for the tools of the harness itself; their results are not sources to quote from."""
 
+    today: ToolDefinition | None = None
+    """What its server says of it now, where `definition` is what an agent run began with."""
+
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the definition: a decision about a tool holds for exactly this tool."""
-        return blake2b(self.definition.encoded, digest_size=16).hexdigest()
+        """A hash of what the server says of it: a decision about a tool holds for exactly this tool."""
+        return blake2b((self.today or self.definition).encoded, digest_size=16).hexdigest()
 
     @cached_property
     def _validator(self) -> Validator | None:
