@@ -103,7 +103,10 @@ class Ancestry:
     at: str
     """The first turn that was not taken from there, `PATH/turn-N`."""
     changes: tuple[str, ...] = ()
-    """What was changed, as it was written on the command line."""
+    """What was changed, as it would be written on the command line."""
+    usage: Usage = Usage()
+    """What was taken over with the record, and not paid again."""
+    cost: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

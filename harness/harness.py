@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
-from harness.events import RunResumed, RunStarted
+from harness.events import Ancestry, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
 from harness.loop.approvals import Reply, answer_to, find_question
 from harness.loop.log import RunLog
@@ -32,9 +32,9 @@ from harness.loop.team_run import TeamRun
 from harness.messages import Image, Message, user
 from harness.models.port import Model
 from harness.models.tokens import token_counter
-from harness.replay import Resumption, carry_out_again, plan_resumption
+from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
-from harness.team import Team, TeamSpec, load_team
+from harness.team import Team, TeamSpec, load_team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
 
@@ -47,12 +47,22 @@ _OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_END
 
 
 @dataclass(frozen=True)
+class _Crew:
+    """A team with what carries its runs."""
+
+    team: Team
+    models: Mapping[str, Model]
+    servers: ToolServers
+
+
+@dataclass(frozen=True)
 class _Wiring:
     """What all runs of a harness share."""
 
     journal: Journal
-    models: Mapping[str, Model]
-    servers: ToolServers
+    crew: _Crew
+    given: Mapping[str, Model]
+    toolsets: Sequence[Toolset]
     tasks: TaskGroup
     tracing: Tracing | None
     clock: Callable[[], float]
@@ -61,8 +71,8 @@ class _Wiring:
 class Harness:
     """A team ready to run. Made by `harness.open`; runs share its servers, models and store."""
 
-    def __init__(self, team: Team, wiring: _Wiring) -> None:
-        self.team = team
+    def __init__(self, wiring: _Wiring) -> None:
+        self.team = wiring.crew.team
         self.journal = wiring.journal
         self.live: dict[str, Run] = {}
         """The runs that this process carries, by id."""
@@ -76,6 +86,7 @@ class Harness:
         session: str = "",
         entry: str | None = None,
         traceparent: str = "",
+        run_id: str = "",
     ) -> Run:
         """Begin a run of the team on `task`; return once it is on disk that it began.
 
@@ -83,6 +94,7 @@ class Harness:
             session: The thread of runs it belongs to.
             entry: The agent that receives the task; the team's entry agent if not given.
             traceparent: W3C trace context of whoever asks for it.
+            run_id: An id of the caller's choice, which must be new; for callers who may ask twice.
 
         Raises:
             UsageError: The task is empty, there is no such agent, or the harness is being drained.
@@ -93,17 +105,12 @@ class Harness:
         if entry is not None and entry not in self.team.spec.agents:
             raise UsageError(f"there is no agent {entry}; there are: {', '.join(self.team.spec.agents)}")
         self._refuse_while_draining()
-        log = RunLog(new_run_id(), self.journal, clock=self._wiring.clock)
-        started = RunStarted(
-            team_name=self.team.spec.name,
-            team_digest=self.team.digest,
-            team=self.team.source,
-            task=message,
+        log = RunLog(run_id or new_run_id(), self.journal, clock=self._wiring.clock)
+        started = _started(
+            self.team,
+            message,
             entry=entry or self.team.spec.entry,
-            harness_version=version(),
-            team_path=str(self.team.path or self.team.base),
             session=session,
-            variables=self.team.variables,
             traceparent=traceparent,
         )
         return await self._begin(log, started)
@@ -137,7 +144,48 @@ class Harness:
         )
         if self._wiring.tracing is not None:
             self._wiring.tracing.skip(run_id, resumption.kept)
-        return await self._begin(log, resumption.started, resumption.event)
+        return await self._begin(log, resumption.started, resumed=resumption.event)
+
+    async def fork(
+        self,
+        run_id: str,
+        at: str,
+        *,
+        set: Mapping[str, object] | None = None,
+        changes: Changes | None = None,
+    ) -> Run:
+        """Begin a new run from what an old one had done before the turn `at` came of it, and go on live.
+
+        Args:
+            at: `PATH/turn-N`, the first turn that is asked anew.
+            set: Values of the team file to change, as in `{"agents.lead.model": "qwen"}`.
+            changes: What else is different.
+
+        Raises:
+            UsageError: There is no such run, turn or entry.
+            TeamError: A value does not fit the team file.
+        """
+        self._refuse_while_draining()
+        recorded = list(self.journal.read(run_id))
+        if not recorded:
+            raise UsageError(f"there is no run {run_id}")
+        settings = [f"{key}={value}" for key, value in (set or {}).items()]
+        crew = self._variant(settings) if settings else self._wiring.crew
+        fork = plan_fork(
+            recorded,
+            at,
+            changes or Changes(),
+            count=token_counter(),
+            settings=[f"--set {one}" for one in settings],
+        )
+        log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
+        started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
+        return await self._begin(log, started, crew=crew)
+
+    def _variant(self, settings: Sequence[str]) -> _Crew:
+        team = restore_team(self.team.source, base=self.team.base, overrides=settings)
+        servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
+        return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
     async def resume_all(self) -> list[Run]:
         """Carry on every run of this team that was cut off or interrupted and that no live process has."""
@@ -202,7 +250,7 @@ class Harness:
             raise UsageError("this harness is shutting down; it takes no more runs")
 
     async def _check_unaffected(self, resumption: Resumption) -> None:
-        again = await carry_out_again(resumption.kept, self.team, self._wiring.models)
+        again = await carry_out_again(resumption.kept, self.team, self._wiring.crew.models)
         if again.divergences:
             first = again.divergences[0]
             at = f"{first.agent}/turn-{max(first.turn, 1)}"
@@ -211,7 +259,14 @@ class Harness:
                 f"to go on from there with the changed team: harness fork {again.run_id} --at {at}"
             )
 
-    async def _begin(self, log: RunLog, started: RunStarted, resumed: RunResumed | None = None) -> Run:
+    async def _begin(
+        self,
+        log: RunLog,
+        started: RunStarted,
+        *,
+        resumed: RunResumed | None = None,
+        crew: _Crew | None = None,
+    ) -> Run:
         """Put it on disk that the run begins or goes on, and have it carried."""
         run = Run(log, self.journal)
         if self._wiring.tracing is not None:
@@ -226,16 +281,23 @@ class Harness:
             del self.live[run.id]
             raise
         ready = anyio.Event()
-        self._wiring.tasks.start_soon(self._drive, run, log, started, ready)
+        self._wiring.tasks.start_soon(self._drive, run, log, started, crew, ready)
         await ready.wait()
         return run
 
-    async def _drive(self, run: Run, log: RunLog, started: RunStarted, ready: anyio.Event) -> None:
+    async def _drive(
+        self, run: Run, log: RunLog, started: RunStarted, variant: _Crew | None, ready: anyio.Event
+    ) -> None:
+        crew = variant or self._wiring.crew
         try:
-            async with self._wiring.servers.run_tools() as tools:
+            async with AsyncExitStack() as stack:
+                if variant is not None:
+                    stack.push_async_callback(close_models, variant.models, self._wiring.crew.models)
+                    await stack.enter_async_context(variant.servers.opened())
+                tools = await stack.enter_async_context(crew.servers.run_tools())
                 team_run = TeamRun(
-                    self.team,
-                    self._wiring.models,
+                    crew.team,
+                    crew.models,
                     tools,
                     log,
                     run.notices,
@@ -249,6 +311,30 @@ class Harness:
         finally:
             ready.set()
             self.live.pop(run.id, None)
+
+
+def _started(
+    team: Team,
+    task: Message,
+    *,
+    entry: str,
+    session: str = "",
+    traceparent: str = "",
+    forked_from: Ancestry | None = None,
+) -> RunStarted:
+    return RunStarted(
+        team_name=team.spec.name,
+        team_digest=team.digest,
+        team=team.source,
+        task=task,
+        entry=entry,
+        harness_version=version(),
+        team_path=str(team.path or team.base),
+        session=session,
+        variables=team.variables,
+        traceparent=traceparent,
+        forked_from=forked_from,
+    )
 
 
 @asynccontextmanager
@@ -296,7 +382,8 @@ async def open_harness(
         tasks = await stack.enter_async_context(anyio.create_task_group())
         _spare_the_garbage_collector()
         try:
-            yield Harness(loaded, _Wiring(journal, by_agent, servers, tasks, tracing, clock))
+            crew = _Crew(loaded, by_agent, servers)
+            yield Harness(_Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
         except Exception as error:
             # Raised again outside the task group, which would wrap it in an ExceptionGroup.
             failure = error

@@ -91,10 +91,10 @@ class Run:
         """Whether nothing carries the run any more."""
         return self._over.is_set()
 
-    def be_patient(self) -> None:
+    def be_patient(self, *, patient: bool = True) -> None:
         """Wait for a person as long as it takes, because there is one, instead of being suspended."""
         assert self._team_run is not None
-        self._team_run.approvals.patient = True
+        self._team_run.approvals.patient = patient
 
     async def events(self, after: int = -1) -> AsyncIterator[Recorded]:
         """Yield the events of the run whose sequence is above `after`, to the last, without gap or repeat.

@@ -183,7 +183,10 @@ def _check_content(question: ApprovalRequested, content: Mapping[str, Any] | Non
     validator = schema_validator(question.form or {})
     faults = schema_faults(validator, dict(content or {})) if validator else []
     if content is None or faults:
-        raise UsageError(f"{question.key} wants an answer of this form: {question.form}" + "".join(f"\n  {fault}" for fault in faults))
+        raise UsageError(
+            f"{question.key} wants an answer of this form: {question.form}"
+            + "".join(f"\n  {fault}" for fault in faults)
+        )
 
 
 def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRequested:
@@ -197,12 +200,20 @@ def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRe
         raise UsageError("nothing in this run waits for a person")
     exact = [question for question in questions if call in (question.key, question.call_id)]
     found = exact or [
-        question for question in questions if question.key.startswith(call) or question.call_id.startswith(call)
+        question
+        for question in questions
+        if question.key.startswith(call) or question.call_id.startswith(call)
     ]
     if len(found) == 1:
         return found[0]
     listed = "\n".join(f"  {question.key}  {question.tool}" for question in found or questions)
-    what = f"{call!r} means {len(found)} calls" if call and found else "say which call" if found else f"no call {call!r}"
+    what = (
+        f"{call!r} means {len(found)} calls"
+        if call and found
+        else "say which call"
+        if found
+        else f"no call {call!r}"
+    )
     raise UsageError(f"{what}; these wait:\n{listed}")
 
 

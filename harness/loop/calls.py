@@ -104,6 +104,12 @@ class _Call:
 
     async def run(self, *, cut_off: bool) -> ToolOutput:
         """Return what the model is shown, having recorded the call and its whole result."""
+        past = self.agent.log.past
+        recorded = None if past.check == "everything" else past.outcome(self.key, 1)
+        if isinstance(recorded, ToolCallFinished) and recorded.external:
+            # Whatever a changed team would say to the call: its result is history.
+            self._start(1)
+            return self._finish(await self._recorded_output(recorded, 1), external=True)
         prepared = self._prepare(cut_off=cut_off)
         if not isinstance(prepared, ToolOutput) and self.tool is not None and self.tool.external:
             prepared = await self._permit(prepared)
@@ -192,9 +198,13 @@ class _Call:
             outcome = past.outcome(self.key, attempt)
             if isinstance(outcome, ToolCallFinished):
                 return await self._recorded_output(outcome, attempt)
-            if outcome is None and self.effect == "once" and past.begun(self.key, attempt):
+            was_begun = past.check == "everything" and past.begun(self.key, attempt)
+            if outcome is None and self.effect == "once" and was_begun:
                 outcome = self._question("in_doubt", message="it had begun when its process ended")
             if outcome is None:
+                equal = past.reusable(self.call.name, self.arguments)
+                if equal is not None:
+                    return await self._recorded_output(equal, attempt)
                 try:
                     return await self._invoke(arguments, answer)
                 except InputRequired as required:
@@ -315,9 +325,10 @@ class _Call:
             )
         )
 
-    def _finish(self, output: ToolOutput) -> ToolOutput:
+    def _finish(self, output: ToolOutput, *, external: bool | None = None) -> ToolOutput:
         """Record the result; return it as the model sees it, shortened if it is large."""
-        external = self.tool is not None and self.tool.external
+        if external is None:
+            external = self.tool is not None and self.tool.external
         short = shorten(output.text, f"result:{self.key}") if external else None
         self.agent.emit(
             ToolCallFinished(

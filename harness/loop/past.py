@@ -13,6 +13,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
+import orjson
+
 from harness.errors import Divergence
 from harness.events import (
     AgentRunFinished,
@@ -79,6 +81,8 @@ class Past:
         live: Whether what the record does not answer is asked of the world.
         check: What must happen again as it is recorded.
         edits: Changes of windows, each taking effect before the turn named with it.
+        briefs: What sub-agents are told instead of their briefs, by path.
+        reuse: Events whose tool results answer later calls that equal theirs.
     """
 
     def __init__(
@@ -88,6 +92,8 @@ class Past:
         live: bool = True,
         check: Check = "everything",
         edits: Sequence[tuple[int, EntryReplaced]] = (),
+        briefs: Mapping[str, str] | None = None,
+        reuse: Iterable[Recorded] = (),
     ) -> None:
         self.live = live
         self.check: Check = check
@@ -113,6 +119,8 @@ class Past:
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._edits = list(edits)
+        self._briefs = dict(briefs or {})
+        self._reusable = _results_by_call(reuse)
         for item in recorded:
             self._remember(item)
         self._measure(recorded)
@@ -204,6 +212,17 @@ class Past:
     def edits(self, path: str, turn: int) -> list[EntryReplaced]:
         """Return the changes of a window that take effect before a turn."""
         return [event for at, event in self._edits if event.agent == path and at == turn]
+
+    def brief(self, path: str) -> str | None:
+        """Return what a fork tells a sub-agent instead of its brief."""
+        return self._briefs.get(path)
+
+    def reusable(self, tool: str, arguments: str) -> ToolCallFinished | None:
+        """Return the result of an equal call, of several the next one, and the last one from then on."""
+        results = self._reusable.get((tool, canonical(arguments)))
+        if not results:
+            return None
+        return results.popleft() if len(results) > 1 else results[0]
 
     # --- what the loop does again ---
 
@@ -344,6 +363,26 @@ def lane_of(event: Event) -> Lane:
             return "", "environment"
         case _:
             return event.agent, ""
+
+
+def canonical(arguments: str) -> str:
+    """Return JSON in one spelling, whatever the order of its keys; other text as it is."""
+    try:
+        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], deque[ToolCallFinished]]:
+    arguments: dict[str, str] = {}
+    results: dict[tuple[str, str], deque[ToolCallFinished]] = defaultdict(deque)
+    for item in recorded:
+        event = item.event
+        if isinstance(event, ToolCallStarted):
+            arguments[event.key] = canonical(event.arguments)
+        elif isinstance(event, ToolCallFinished) and event.external and event.error_type != "cancelled":
+            results[event.tool, arguments.get(event.key, "")].append(event)
+    return results
 
 
 def _request(event: Event) -> tuple[str, str, int]:

@@ -135,7 +135,9 @@ class TeamRun:
         if self._fatal is not None:
             finished = self._finished(_FAILED, None, str(self._fatal))
         elif finished is None:
-            finished = replace(self._finished(_FAILED, None, ""), stop_reason="suspended", waiting=self._waits_for)
+            finished = replace(
+                self._finished(_FAILED, None, ""), stop_reason="suspended", waiting=self._waits_for
+            )
         self.log.emit(finished)
         await self.log.durable()
         return finished
@@ -207,6 +209,8 @@ class TeamRun:
         self, parent: AgentRun, name: str, path: str, brief: Brief, *, call: CallContext, task_id: str = ""
     ) -> Report:
         """Run one sub-agent; see `harness.loop.delegation.RunChild`."""
+        told = self.log.past.brief(path)
+        brief = brief if told is None else replace(brief, objective=told)
         message = user(render_brief(brief))
         async with self._own_place(parent), self._slot(parent), self._noting_divergence():
             try:
@@ -321,7 +325,10 @@ class TeamRun:
         past = self.log.past
         began = past.agent(path)
         if not past.live or past.has_ended(path):
-            yield recorded_tools(began, past.effects(path), ()) if began else await self._never_began(path)
+            if began is None:
+                await self._never_begin(path)
+            else:
+                yield recorded_tools(began, past.effects(path), ())
             return
         async with AsyncExitStack() as stack:
             with self.activity.outside():
@@ -330,14 +337,15 @@ class TeamRun:
             as_now = began is None or past.check == "nothing"
             yield live if as_now else recorded_tools(began, past.effects(path), live)
 
-    async def _never_began(self, path: str) -> list[Tool]:
-        """Do what the record says instead of beginning an agent run."""
-        failed = [event for event in self.log.past.environment if isinstance(event, ToolServerFailed)]
-        if self.log.past.is_complete and any(event.required for event in failed):
-            raise RequiredServerFailed(next(event.error for event in failed if event.required))
-        if self.log.past.is_complete:
+    async def _never_begin(self, path: str) -> None:
+        """Do what the record says instead of beginning an agent run, and do not return."""
+        past = self.log.past
+        if past.is_complete:
+            for event in past.environment:
+                if isinstance(event, ToolServerFailed) and event.required:
+                    raise RequiredServerFailed(event.error)
             raise Diverged(path, 0, recorded=None, event=None)
-        return await anyio.sleep_forever()
+        await anyio.sleep_forever()
 
     def _timed(self, limits: LimitsSpec) -> LimitsSpec:
         """Return the limits; without one in time where the record says when time was up."""
@@ -353,7 +361,8 @@ class TeamRun:
         task_id: str,
     ) -> None:
         definitions: tuple[ToolDefinition, ...] = tuple(tool.definition for tool in tools)
-        before = self.log.past.agent(agent.path)
+        past = self.log.past
+        before = past.agent(agent.path) if past.check != "nothing" else None
         self.log.emit(
             AgentRunStarted(
                 agent=agent.path,
@@ -400,9 +409,7 @@ class TeamRun:
             return SubAgentReport(path, spec.report, definition, emit=self.log.emit, count=self.count_tokens)
         if spec.output.json_schema is None and spec.output.citations == "none":
             return PlainAnswer()
-        return StructuredAnswer(
-            path, spec.output, emit=self.log.emit, readings=self._readings
-        )
+        return StructuredAnswer(path, spec.output, emit=self.log.emit, readings=self._readings)
 
     def _readings(self) -> list[Reading]:
         """Return what the run has read, in an order that does not depend on when it was read."""

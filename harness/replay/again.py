@@ -11,7 +11,6 @@ from typing import NoReturn
 from harness.errors import ModelUnavailable
 from harness.events import (
     AgentRunStarted,
-    Event,
     ModelCallStarted,
     Recorded,
     RunFinished,
@@ -22,9 +21,9 @@ from harness.journal import MemoryJournal
 from harness.loop.causality import Causality
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Check, Diverged, Past
-from harness.loop.state import RunState, effective, fold
+from harness.loop.state import RunState, effective
 from harness.loop.team_run import TeamRun
-from harness.messages import Message, ToolDefinition
+from harness.messages import ToolDefinition
 from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Transcript
 from harness.models.tokens import token_counter
 from harness.models.transcripts import MessageTranscript
@@ -83,7 +82,9 @@ async def carry_out_again(
     past = Past(counted, live=False, check=check)
     log = RunLog(recorded[0].run_id, MemoryJournal(), past=past)
     log.emit(started)
-    run = TeamRun(team, _as_recorded(counted, models), _no_tools, log, Notices(), token_counter(), started.entry)
+    run = TeamRun(
+        team, _as_recorded(counted, models), _no_tools, log, Notices(), token_counter(), started.entry
+    )
     finished = await run.execute_again(started.task)
     divergences = sorted(past.divergences, key=_place)
     return Replay(
@@ -109,7 +110,9 @@ def _place(divergence: Diverged) -> float:
     return divergence.recorded.sequence if divergence.recorded else float("inf")
 
 
-def _no_tools(patterns: Sequence[str], *, agent: str, emit: object) -> AbstractAsyncContextManager[list[Tool]]:
+def _no_tools(
+    patterns: Sequence[str], *, agent: str, emit: object
+) -> AbstractAsyncContextManager[list[Tool]]:
     raise AssertionError("a run that is carried out again opens no servers")
 
 
@@ -151,5 +154,3 @@ class RecordedModel:
 
 def _away(name: str) -> NoReturn:
     raise ModelUnavailable(f"{name} was handed in by a program; it cannot answer here")
-
-

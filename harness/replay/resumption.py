@@ -85,18 +85,14 @@ def latest_team(recorded: Iterable[Recorded]) -> TeamRecord:
     latest: TeamRecord | None = None
     for item in recorded:
         event = item.event
-        if isinstance(event, RunStarted):
-            latest = TeamRecord(event.team, event.team_digest, event.variables, event.harness_version)
-        elif isinstance(event, RunResumed) and event.team is not None:
+        if isinstance(event, RunStarted) or isinstance(event, RunResumed) and event.team is not None:
             latest = TeamRecord(event.team, event.team_digest, event.variables, event.harness_version)
     if latest is None:
         raise UsageError("there is no such run, or its beginning was lost")
     return latest
 
 
-def recorded_team(
-    recorded: Sequence[Recorded], *, overrides: Sequence[str] = (), to_run: bool
-) -> Team:
+def recorded_team(recorded: Sequence[Recorded], *, overrides: Sequence[str] = (), to_run: bool) -> Team:
     """Return the team a run was last carried on with.
 
     Args:
