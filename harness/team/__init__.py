@@ -1,5 +1,6 @@
 """The team file: YAML in, frozen specs out, errors with file, line and column."""
 
+from harness.team.difference import team_difference
 from harness.team.library import agent_library
 from harness.team.loading import Team, load_team, parse_team, restore_team
 from harness.team.schema import team_schema
@@ -40,5 +41,6 @@ __all__ = [
     "parse_team",
     "restore_team",
     "starter_team",
+    "team_difference",
     "team_schema",
 ]
