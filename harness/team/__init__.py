@@ -16,6 +16,7 @@ from harness.team.specs import (
     ScriptCall,
     ScriptTurn,
     ServerSpec,
+    ServeSpec,
     TeamSpec,
     TimeoutsSpec,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ReportSpec",
     "ScriptCall",
     "ScriptTurn",
+    "ServeSpec",
     "ServerSpec",
     "Team",
     "TeamSpec",

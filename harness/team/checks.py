@@ -37,11 +37,12 @@ def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iter
     for name, agent in agents.items():
         yield from _check_model_of(name, agents.entries[name], root)
         yield from _check_tools(agent, servers)
-        yield from _check_delegates(agent, agents)
+        yield from _check_agents(mapping_at(agent).get("delegates"), agents)
         for part in ("report", "output"):
             yield from _check_schema(mapping_at(agent, part).get("schema"))
     yield from _check_cycles(agents)
     yield from check_rules(root, servers)
+    yield from _check_agents(mapping_at(root, "serve").get("expose"), agents)
 
 
 def with_models_named(root: Mapping) -> Mapping:
@@ -162,15 +163,15 @@ def _tools_of(agent: Node) -> tuple[Scalar, ...]:
     return scalars_in(mapping_at(agent).get("tools"))
 
 
-def _check_delegates(agent: Node, agents: Mapping) -> Iterator[Problem]:
+def _check_agents(listed: Node | None, agents: Mapping) -> Iterator[Problem]:
     seen: set[str] = set()
-    for delegate in scalars_in(agent.get("delegates") if isinstance(agent, Mapping) else None):
-        name = delegate.text
+    for item in scalars_in(listed):
+        name = item.text
         if name not in agents.entries:
             hint = did_you_mean(name, agents.entries, what="agents")
-            yield delegate.mark.problem(f"there is no agent '{shortened(name)}'", hint)
+            yield item.mark.problem(f"there is no agent '{shortened(name)}'", hint)
         elif name in seen:
-            yield delegate.mark.problem(f"'{name}' is listed twice")
+            yield item.mark.problem(f"'{name}' is listed twice")
         seen.add(name)
 
 
