@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from harness.errors import Problem
@@ -22,21 +23,26 @@ _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[^.\s]+)?")
 _KINDS = {"agents": "agent", "models": "model", "mcpServers": "server"}
 
 
-def check_team(root: Mapping) -> Iterator[Problem]:
-    """Yield every problem that concerns more than one value."""
+def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iterator[Problem]:
+    """Yield every problem that concerns more than one value.
+
+    `handed_in` are names of servers that are not in the file but may be used.
+    """
     agents = mapping_at(root, "agents")
+    servers = handed_in | mapping_at(root, "mcpServers").entries.keys()
     yield from _check_names(root)
     yield from _check_entry(root, agents)
     yield from _check_models(mapping_at(root, "models"))
     yield from check_servers(mapping_at(root, "mcpServers"))
     for name, agent in agents.items():
         yield from _check_model_of(name, agents.entries[name], root)
-        yield from _check_tools(agent, root)
-        yield from _check_delegates(agent, agents)
+        yield from _check_tools(agent, servers)
+        yield from _check_agents(mapping_at(agent).get("delegates"), agents)
         for part in ("report", "output"):
             yield from _check_schema(mapping_at(agent, part).get("schema"))
     yield from _check_cycles(agents)
-    yield from check_rules(root)
+    yield from check_rules(root, servers)
+    yield from _check_agents(mapping_at(root, "serve").get("expose"), agents)
 
 
 def with_models_named(root: Mapping) -> Mapping:
@@ -62,6 +68,15 @@ def default_model(root: Mapping) -> str | None:
     if "default" in models.entries:
         return "default"
     return next(iter(models.entries)) if len(models.entries) == 1 else None
+
+
+def servers_named(root: Mapping) -> set[str]:
+    """Return the names of all servers that agents and rules name, in the file or not."""
+    tools = [tool for _, agent in mapping_at(root, "agents").items() for tool in _tools_of(agent)]
+    rules = root.get("permissions")
+    named = [mapping_at(rule).get("tool") for rule in (rules.items if isinstance(rules, Sequence) else ())]
+    names = {text.partition(".")[0] for tool in (*tools, *named) if (text := text_in(tool))}
+    return {name for name in names if re.match(NAME_PATTERN, name)}
 
 
 def _check_names(root: Mapping) -> Iterator[Problem]:
@@ -131,9 +146,8 @@ def _check_model_of(name: str, entry: Entry, root: Mapping) -> Iterator[Problem]
         yield entry.key.mark.problem(f"agents.{name} names no model, and no model is called 'default'", hint)
 
 
-def _check_tools(agent: Node, root: Mapping) -> Iterator[Problem]:
-    servers = mapping_at(root, "mcpServers").entries
-    for tool in scalars_in(agent.get("tools") if isinstance(agent, Mapping) else None):
+def _check_tools(agent: Node, servers: AbstractSet[str]) -> Iterator[Problem]:
+    for tool in _tools_of(agent):
         server = tool.text.partition(".")[0]
         if server in servers and (tool.text == server or _TOOL.fullmatch(tool.text)):
             continue
@@ -145,15 +159,19 @@ def _check_tools(agent: Node, root: Mapping) -> Iterator[Problem]:
             yield tool.mark.problem(f"'{shortened(tool.text)}' does not name a tool", hint)
 
 
-def _check_delegates(agent: Node, agents: Mapping) -> Iterator[Problem]:
+def _tools_of(agent: Node) -> tuple[Scalar, ...]:
+    return scalars_in(mapping_at(agent).get("tools"))
+
+
+def _check_agents(listed: Node | None, agents: Mapping) -> Iterator[Problem]:
     seen: set[str] = set()
-    for delegate in scalars_in(agent.get("delegates") if isinstance(agent, Mapping) else None):
-        name = delegate.text
+    for item in scalars_in(listed):
+        name = item.text
         if name not in agents.entries:
             hint = did_you_mean(name, agents.entries, what="agents")
-            yield delegate.mark.problem(f"there is no agent '{shortened(name)}'", hint)
+            yield item.mark.problem(f"there is no agent '{shortened(name)}'", hint)
         elif name in seen:
-            yield delegate.mark.problem(f"'{name}' is listed twice")
+            yield item.mark.problem(f"'{name}' is listed twice")
         seen.add(name)
 
 

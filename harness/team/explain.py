@@ -208,6 +208,10 @@ def _tokens(context: dict[str, Any], node: Node) -> tuple[str, str]:
     return f"expected a number of tokens, got {described(node)}", "write it as in: 500000, 500k or 2M"
 
 
+def _bytes(context: dict[str, Any], node: Node) -> tuple[str, str]:
+    return f"expected a number of bytes, got {described(node)}", "write it as in: 512kB, 10MB or 1GiB"
+
+
 def _duration(context: dict[str, Any], node: Node) -> tuple[str, str]:
     hint = "write it as in: 90s, 30m, 24h or 3d"
     if isinstance(node, Scalar) and _is_number(node.text):
@@ -225,6 +229,7 @@ _SPECIAL: dict[str, Callable[[dict[str, Any], Node], tuple[str, str]]] = {
     "string_too_short": _empty,
     "too_short": _empty,
     "token_count": _tokens,
+    "byte_count": _bytes,
     "duration": _duration,
     "condition_value": _condition,
 }

@@ -1,4 +1,4 @@
-"""Numbers as people write them in a team file: `500k` tokens, `24h`, a price."""
+"""Numbers as people write them in a team file: `500k` tokens, `24h`, `10MB`, a price."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 _SHORT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmM])")
 _FACTORS = {"k": 1_000, "m": 1_000_000}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([smhd])")
+_BYTES = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?((?:[kKMG]i?)?B)")
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -37,6 +39,21 @@ def duration(value: Any) -> float:
     if match is None:
         raise PydanticCustomError("duration", "expected a time such as 30m, 24h or 3d")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def byte_count(value: Any) -> Any:
+    """Return a size such as `512kB`, `10MB` or `1GiB` as a number; leave numbers as they are.
+
+    Raises `PydanticCustomError` for other text and for sizes that are no whole number of bytes.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _BYTES.fullmatch(value)
+    factor = _UNITS.get(match[2][:-1].lower()) if match else None
+    size = round(float(match[1]) * factor, 3) if match and factor else 0.5
+    if size != int(size):
+        raise PydanticCustomError("byte_count", "expected a number of bytes such as 512kB, 10MB or 1GiB")
+    return int(size)
 
 
 TokenCount = Annotated[
@@ -76,3 +93,23 @@ Duration = Annotated[
     ),
 ]
 """A time, written as `90s`, `30m`, `24h` or `3d`; in seconds."""
+
+ByteCount = Annotated[
+    int,
+    Field(gt=0),
+    BeforeValidator(byte_count),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "exclusiveMinimum": 0, "description": "A number of bytes."},
+                {
+                    "type": "string",
+                    "pattern": r"^([0-9]{1,9}(\.[0-9]{1,3})? ?([kKMG]i?)?B|.*\$\{.*)$",
+                    "description": "A size with its unit: 1kB is 1,000 bytes and 1KiB is 1,024.",
+                    "examples": ["512kB", "10MB", "1GiB"],
+                },
+            ]
+        }
+    ),
+]
+"""A positive number of bytes, as `10000000`, `10MB` or `1GiB`."""

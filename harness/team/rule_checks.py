@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
 
 from harness.errors import Problem
@@ -14,21 +15,21 @@ _GLOB = re.compile(r"[*?\[]")
 _WORDS = ("is", "not", "above", "below")
 
 
-def check_rules(root: Mapping) -> Iterator[Problem]:
+def check_rules(root: Mapping, servers: AbstractSet[str]) -> Iterator[Problem]:
     """Yield what is wrong with each rule of `permissions`."""
+    agents = mapping_at(root, "agents").entries.keys()
     found = root.get("permissions")
     rules = [
         rule for rule in (found.items if isinstance(found, Sequence) else ()) if isinstance(rule, Mapping)
     ]
     for index, rule in enumerate(rules):
-        yield from _check_names(rule, root)
+        yield from _check_names(rule, servers, agents)
         yield from _check_expiry(rule)
         yield from _check_conditions(rule)
         yield from _check_reach(rule, rules[:index])
 
 
-def _check_names(rule: Mapping, root: Mapping) -> Iterator[Problem]:
-    servers, agents = mapping_at(root, "mcpServers").entries, mapping_at(root, "agents").entries
+def _check_names(rule: Mapping, servers: AbstractSet[str], agents: AbstractSet[str]) -> Iterator[Problem]:
     tool, agent = rule.get("tool"), rule.get("agent")
     server, dot, _ = (text_in(tool) or "").partition(".")
     if tool and dot and not _GLOB.search(server) and server not in servers:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from harness.team.quantities import Count, Duration, Positive, TokenCount
+from harness.team.quantities import ByteCount, Count, Duration, Positive, TokenCount
 from harness.team.shorthand import ConditionValues, Value, as_condition, listed
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -275,6 +275,19 @@ class PermissionSpec(Spec):
     """Why: shown to the person who is asked, and to the model that is refused."""
 
 
+class ServeSpec(Spec):
+    """What `harness serve` lets callers do with the team."""
+
+    expose: list[str] | None = Field(default=None, min_length=1)
+    """The agents that may be called from outside; only the entry agent if not given."""
+    max_concurrent: Count | None = None
+    """How many runs may be under way at once; more are turned away. No limit if not given."""
+    requests_per_minute: Count | None = None
+    """How many requests are accepted in a minute, from all callers together. No limit if not given."""
+    max_body: ByteCount = 10_000_000
+    """The largest body a request may have, such as `512kB` or `10MB`."""
+
+
 def _offline() -> dict[str, ModelSpec]:
     return {"default": ModelSpec(api="offline")}
 
@@ -299,4 +312,12 @@ class TeamSpec(Spec):
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     """What one run of the team may use at most."""
     permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
-    """Rules about tools, the first that matches decides."""
+    """Rules about tool calls; for each agent the first that matches decides, and an agent may do at most what
+    those it works for may do."""
+    serve: ServeSpec = Field(default_factory=ServeSpec)
+    """What the team offers when it is served."""
+
+    @property
+    def exposed(self) -> list[str]:
+        """The agents that may be called from outside when the team is served."""
+        return self.serve.expose or [self.entry]

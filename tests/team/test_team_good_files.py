@@ -9,6 +9,7 @@ from harness.team import (
     ConditionSpec,
     ModelSpec,
     PermissionSpec,
+    ServeSpec,
     Team,
     TeamSpec,
     load_team,
@@ -85,6 +86,22 @@ def test_short_forms_of_a_rule_are_read_as_what_they_stand_for(library: dict[str
 )
 def test_a_time_is_a_number_with_its_unit(written: str, seconds: float):
     assert PermissionSpec.model_validate({"tool": "*", "allow": "ask", "expires": written}).expires == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [(100, 100), ("100B", 100), ("1.5kB", 1_500), ("512 KB", 512_000), ("2MB", 2_000_000), ("1KiB", 1_024), ("1GiB", 1 << 30)],
+)  # fmt: skip
+def test_a_size_is_a_number_with_its_unit(written: str | int, size: int):
+    assert ServeSpec.model_validate({"max_body": written}).max_body == size
+
+
+def test_only_the_entry_agent_is_served_unless_the_file_says_more(library: dict[str, Path]):
+    spec, silent = load("full", library).spec, load("cursor", library).spec
+
+    assert (spec.exposed, silent.exposed) == (["lead", "critic"], ["lead"])
+    assert (spec.serve.max_concurrent, spec.serve.requests_per_minute) == (4, 60)
+    assert (spec.serve.max_body, silent.serve.max_body) == (512_000, 10_000_000)
 
 
 def test_a_minimal_file_runs_offline(tmp_path: Path):
