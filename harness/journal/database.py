@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +20,8 @@ Durability = Literal["durable", "buffered"]
 
 _CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before they are copied into the file: rarely, yet soon read."""
+
+_making = threading.Lock()
 
 # `events` is clustered by run, so reading one is a scan. `content` keeps its rowid: its rows are
 # large and its keys random, and a table clustered by them measured 2.4 times the bytes and the time.
@@ -43,8 +47,7 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
         StoreError: It cannot be written, is not a journal, is damaged, or needs a newer harness.
     """
     with refusing(path):
-        # Made here because SQLite would let everyone read it, and because this says why it cannot be.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        make_private(path)
         connection = connect(path, "mode=rw")
         try:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -58,6 +61,22 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file, for this user only, unless it is there; SQLite would let everyone read it.
+
+    Raises:
+        OSError: It cannot be made, or may not be written.
+    """
+    # A file that SQLite may have open is never opened here, because closing it would drop the locks
+    # that SQLite holds on it (POSIX gives them to the process, not to the descriptor).
+    with _making:
+        if not path.exists():
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        elif not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def bring_up_to_date(connection: sqlite3.Connection, *, steps: Sequence[Step] = STEPS) -> None:
