@@ -7,36 +7,25 @@ their own with a rollback journal, which any number of processes may write.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Collection
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from harness.errors import StoreError, UsageError
 from harness.journal.codec import from_json, to_json
-from harness.journal.database import connect, refusing
+from harness.journal.database import connect, make_private, refusing
 from harness.journal.port import Answer
 
-COLUMNS = ("key", "number", "decision", "at", "arguments", "content", "by", "reason")
-"""The columns of `answer_row`, in its order."""
-
 _FORMAT = 1
-_NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 
 _TABLE = """
 CREATE TABLE answers (
     run_id TEXT NOT NULL,
     key TEXT NOT NULL,
     number INTEGER NOT NULL,
-    decision TEXT NOT NULL,
-    at REAL NOT NULL,
-    arguments TEXT,
-    content BLOB,
-    "by" TEXT NOT NULL,
-    reason TEXT NOT NULL,
+    body BLOB NOT NULL,
     PRIMARY KEY (run_id, key, number)
 ) WITHOUT ROWID
 """
@@ -65,19 +54,16 @@ class AnswerFile:
             UsageError: The question has been answered before; the message says how.
         """
         with refusing(self.path):
-            # Made here because SQLite would let everyone read it.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            make_private(self.path)
             with closing(self._open()) as connection:
                 _make_table(connection)
-                places = ",".join("?" * (len(COLUMNS) + 1))
-                statement = f"INSERT OR IGNORE INTO answers (run_id, {_NAMES}) VALUES ({places})"
-                if connection.execute(statement, (run_id, *answer_row(answer))).rowcount:
+                place = (run_id, answer.key, answer.number)
+                statement = "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)"
+                if connection.execute(statement, (*place, to_json(answer))).rowcount:
                     return
-                where = "run_id = ? AND key = ? AND number = ?"
-                row = connection.execute(
-                    f"SELECT {_NAMES} FROM answers WHERE {where}", (run_id, answer.key, answer.number)
-                ).fetchone()
-        raise answered_before(answer_from(row))
+                query = "SELECT body FROM answers WHERE run_id = ? AND key = ? AND number = ?"
+                (body,) = connection.execute(query, place).fetchone()
+        raise answered_before(answer_from(body))
 
     def left(self, run_id: str) -> list[Answer]:
         """Return the answers left for a run.
@@ -90,8 +76,8 @@ class AnswerFile:
         with refusing(self.path), closing(self._open()) as connection:
             if not _format(connection):
                 return []
-            rows = connection.execute(f"SELECT {_NAMES} FROM answers WHERE run_id = ?", (run_id,))
-            return [answer_from(row) for row in rows.fetchall()]
+            rows = connection.execute("SELECT body FROM answers WHERE run_id = ?", (run_id,))
+            return [answer_from(body) for (body,) in rows.fetchall()]
 
     def forget(self, run_ids: Collection[str]) -> None:
         """Drop all answers left for these runs.
@@ -124,19 +110,9 @@ class AnswerFile:
         return connection
 
 
-def answer_row(answer: Answer) -> tuple[Any, ...]:
-    """Return an answer as a row of `COLUMNS`."""
-    content = None if answer.content is None else to_json(answer.content)
-    values = {name: getattr(answer, name) for name in COLUMNS} | {"content": content}
-    return tuple(values.values())
-
-
-def answer_from(row: tuple[Any, ...]) -> Answer:
-    """Return the answer that `answer_row` made a row of."""
-    values = dict(zip(COLUMNS, row, strict=True))
-    if values["content"] is not None:
-        values["content"] = from_json(values["content"])
-    return Answer(**values)
+def answer_from(body: bytes) -> Answer:
+    """Return the answer that was kept as JSON."""
+    return Answer(**from_json(body))
 
 
 def answered_before(earlier: Answer) -> UsageError:

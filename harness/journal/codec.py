@@ -130,7 +130,9 @@ class Decoder:
                 f"(it knows format {FORMAT}); upgrade it to read this run"
             )
         try:
-            values = from_json(body)
+            values = cast(dict[str, Any], from_json(body))
+            if not isinstance(values, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ValueError("it is not an object")
             if kind == "run.started":
                 _refuse_newer(values)
             whole, parts = _readers(kind)
@@ -140,7 +142,11 @@ class Decoder:
                     values[name] = self._look_up(cast(str, value[_REFERENCE]), part)
             return whole.validate_python(values)
         except (ValueError, AttributeError) as error:
-            raise StoreError(f"an event of type {kind!r} in the journal is damaged: {error}") from error
+            newer = "[type=unexpected_keyword_argument" in str(error)
+            fault = (
+                f"needs a newer harness than this one (it knows format {FORMAT})" if newer else "is damaged"
+            )
+            raise StoreError(f"an event of type {kind!r} in the journal {fault}: {error}") from error
 
     def _look_up(self, key: str, part: TypeAdapter[Any]) -> Any:
         place = (id(part), key)
@@ -226,15 +232,18 @@ def _readers(kind: str) -> _Readers:
     if kind in _READERS:
         return _READERS[kind]
     # Writers never need pydantic, which takes longer to import than the rest of this package.
-    from pydantic import TypeAdapter
+    from pydantic import ConfigDict, TypeAdapter
 
+    # Dropping a field that is not known would be to forget what a newer version meant by it.
+    strict = ConfigDict(extra="forbid")
     event_class = _CLASSES[kind]
     hints = get_type_hints(event_class)
     parts: list[tuple[str, TypeAdapter[Any]]] = []
     for name in _content_fields(event_class):
         hint = hints[name]
         if hint not in _PART_READERS:
-            _PART_READERS[hint] = TypeAdapter(hint)
+            _PART_READERS[hint] = TypeAdapter(cast(Any, hint | None), config=strict)
         parts.append((name, _PART_READERS[hint]))
-    _READERS[kind] = TypeAdapter(event_class), tuple(parts)
+    # Pydantic takes no configuration for a dataclass, but for a union, whose members inherit it.
+    _READERS[kind] = TypeAdapter(cast(Any, event_class | None), config=strict), tuple(parts)
     return _READERS[kind]

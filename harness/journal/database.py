@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from harness.errors import StoreError
 from harness.events import FORMAT
+from harness.journal.migrations import STEPS, Step, steps_from
 
 Durability = Literal["durable", "buffered"]
 """What a commit survives: a crash of the machine, or only one of the process."""
 
 _CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before they are copied into the file: rarely, yet soon read."""
+
+_making = threading.Lock()
 
 # `events` is clustered by run, so reading one is a scan. `content` keeps its rowid: its rows are
 # large and its keys random, and a table clustered by them measured 2.4 times the bytes and the time.
@@ -42,8 +47,7 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
         StoreError: It cannot be written, is not a journal, is damaged, or needs a newer harness.
     """
     with refusing(path):
-        # Made here because SQLite would let everyone read it, and because this says why it cannot be.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        make_private(path)
         connection = connect(path, "mode=rw")
         try:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
@@ -51,18 +55,49 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
             synchronous = {"durable": "FULL", "buffered": "NORMAL"}[durability]
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            if _is_blank(connection):
-                connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
             if _checked_format(connection, path) < FORMAT:
-                # Looking up the version takes 20 ms that only a new file need cost.
-                from harness.version import version
-
-                written = [("format", str(FORMAT)), ("harness_version", version())]
-                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", written)
+                bring_up_to_date(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def make_private(path: Path) -> None:
+    """Make the file, for this user only, unless it is there; SQLite would let everyone read it.
+
+    Raises:
+        OSError: It cannot be made, or may not be written.
+    """
+    # A file that SQLite may have open is never opened here, because closing it would drop the locks
+    # that SQLite holds on it (POSIX gives them to the process, not to the descriptor).
+    with _making:
+        if not path.exists():
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        elif not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def bring_up_to_date(connection: sqlite3.Connection, *, steps: Sequence[Step] = STEPS) -> None:
+    """Make the tables, or change those of an older format, wholly or not at all."""
+    # Looking up the version takes 20 ms that only a new file need cost.
+    from harness.version import version
+
+    if _is_blank(connection):
+        statements = [_TABLES]
+    else:
+        # A file whose writer died before it said so is in the format that had such writers.
+        found = int(_meta(connection).get("format", "1"))
+        statements = [f"{statement};" for step in steps_from(found, steps=steps) for statement in step.sqlite]
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {' '.join(statements)}")
+        written = [("format", str(steps[-1].to)), ("harness_version", version())]
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", written)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
@@ -134,7 +169,7 @@ def _checked_format(connection: sqlite3.Connection, path: Path) -> int:
         return 0
     if not {"meta", "events", "content"} <= tables:
         raise StoreError(f"{path} is a database, but not a journal; choose another store")
-    meta = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    meta = _meta(connection)
     found = int(meta.get("format", "0"))
     if found > FORMAT:
         raise StoreError(
@@ -142,3 +177,7 @@ def _checked_format(connection: sqlite3.Connection, path: Path) -> int:
             f"this one reads formats up to {FORMAT}: upgrade harness, or choose another store"
         )
     return found
+
+
+def _meta(connection: sqlite3.Connection) -> dict[str, str]:
+    return dict(connection.execute("SELECT key, value FROM meta").fetchall())

@@ -72,7 +72,7 @@ def an_answer(decision: Decision = "approved", *, turn: int = 1, number: int = 1
         arguments='{"document": "five"}',
         content={"why": ["it is newer"], "half": "\ud83d"},
         by="Ada",
-        reason="The fifth is newer.",
+        reason="The fifth is newer. \udfff",
     )
 
 

@@ -144,10 +144,25 @@ def test_a_newer_format_names_the_version_that_wrote_it():
         decode("run.started", body, dict(contents).__getitem__)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"agent": 1}', b'{"agent": "lead"}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'{"agent": 1}', b'{"agent": "lead"}'])
 def test_a_damaged_event_is_a_store_error(body: bytes):
     with pytest.raises(StoreError, match="turn.started.*damaged"):
         decode(TurnStarted(agent="", turn=0).type, body, {}.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"agent_run.finished","agent":"a","turns":1,"mood":1,"report":{"status":"done","answer":""}}',
+        b'{"type":"agent_run.finished","agent":"a","turns":1,"report":{"status":"done","answer":"","mood":1}}',
+        b'{"type":"agent_run.finished","agent":"a","turns":1,"report":{"$content":"x"}}',
+    ],
+)
+def test_a_field_of_the_future_is_refused_however_deep_it_lies(body: bytes):
+    content = b'{"status":"done","answer":"","usage":{"mood":1}}'
+
+    with pytest.raises(StoreError, match=r"agent_run.finished.* needs a newer harness[^$]*mood"):
+        decode("agent_run.finished", body, lambda key: content)
 
 
 STARTED = RunStarted(
