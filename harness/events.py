@@ -120,6 +120,8 @@ class RunStarted:
     entry: str
     harness_version: str
     format: int = FORMAT
+    team_path: str = ""
+    """The team file, or the directory its relative paths begin at; for carrying the run on here."""
     session: str = ""
     """The thread of runs this one belongs to."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -350,6 +352,8 @@ class ApprovalRequested:
     """Name of the server's question, for elicitations."""
     state: str = ""
     """What the server wants back together with the answer."""
+    inline: bool = False
+    """True if the call goes on meanwhile and waits for the answer itself."""
     expires_at: float | None = None
     """Seconds since 1970; no answer by then is a no."""
 

@@ -5,25 +5,34 @@ The one place that wires adapters to the loop.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import time
 import warnings
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
-from harness.errors import UsageError
+from harness.errors import Divergence, RunTaken, UsageError
+from harness.events import RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
-from harness.loop.log import Listener, Notices, RunLog
+from harness.loop.approvals import Reply, answer_to, find_question
+from harness.loop.log import RunLog
+from harness.loop.past import Past
+from harness.loop.state import fold
 from harness.loop.team_run import TeamRun
 from harness.messages import Image, Message, user
 from harness.models.port import Model
 from harness.models.tokens import token_counter
+from harness.replay import Resumption, carry_out_again, plan_resumption
 from harness.run import Run, RunResult
 from harness.team import Team, TeamSpec, load_team
 from harness.tools.port import Toolset
@@ -37,53 +46,209 @@ DEFAULT_STORE = ".harness"
 _OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
+@dataclass(frozen=True)
+class _Wiring:
+    """What all runs of a harness share."""
+
+    journal: Journal
+    models: Mapping[str, Model]
+    servers: ToolServers
+    tasks: TaskGroup
+    tracing: Tracing | None
+    clock: Callable[[], float]
+
+
 class Harness:
     """A team ready to run. Made by `harness.open`; runs share its servers, models and store."""
 
-    def __init__(
-        self,
-        team: Team,
-        *,
-        journal: Journal,
-        models: Mapping[str, Model],
-        servers: ToolServers,
-        tasks: TaskGroup,
-        listeners: Sequence[Listener] = (),
-    ) -> None:
+    def __init__(self, team: Team, wiring: _Wiring) -> None:
         self.team = team
-        self.journal = journal
-        self.notices = Notices()
-        self._models = models
-        self._servers = servers
-        self._tasks = tasks
-        self._listeners = tuple(listeners)
+        self.journal = wiring.journal
+        self.live: dict[str, Run] = {}
+        """The runs that this process carries, by id."""
+        self._wiring = wiring
+        self._draining = False
 
-    async def start(self, task: str | Message, *images: Image) -> Run:
-        """Begin a run of the team on `task` and return at once.
+    async def start(
+        self,
+        task: str | Message,
+        *images: Image,
+        session: str = "",
+        entry: str | None = None,
+        traceparent: str = "",
+    ) -> Run:
+        """Begin a run of the team on `task`; return once it is on disk that it began.
+
+        Args:
+            session: The thread of runs it belongs to.
+            entry: The agent that receives the task; the team's entry agent if not given.
+            traceparent: W3C trace context of whoever asks for it.
 
         Raises:
-            UsageError: The task is empty.
+            UsageError: The task is empty, there is no such agent, or the harness is being drained.
         """
         message = user(task, *images) if isinstance(task, str) else task
         if not message.text.strip():
             raise UsageError("the task is empty: say what the team should do")
-        log = RunLog(new_run_id(), self.journal)
-        for listener in self._listeners:
-            log.listen(listener)
+        if entry is not None and entry not in self.team.spec.agents:
+            raise UsageError(f"there is no agent {entry}; there are: {', '.join(self.team.spec.agents)}")
+        self._refuse_while_draining()
+        log = RunLog(new_run_id(), self.journal, clock=self._wiring.clock)
+        started = RunStarted(
+            team_name=self.team.spec.name,
+            team_digest=self.team.digest,
+            team=self.team.source,
+            task=message,
+            entry=entry or self.team.spec.entry,
+            harness_version=version(),
+            team_path=str(self.team.path or self.team.base),
+            session=session,
+            variables=self.team.variables,
+            traceparent=traceparent,
+        )
+        return await self._begin(log, started)
+
+    async def run(self, task: str | Message, *images: Image, session: str = "") -> RunResult:
+        """Run the team on `task` and return the result."""
+        return await (await self.start(task, *images, session=session)).result()
+
+    async def resume(self, run_id: str) -> Run:
+        """Carry on a run that was cut off, interrupted, ended by a limit, failed, or suspended.
+
+        Nothing that is recorded is asked or done again. If the team has changed since, the recorded
+        part must come out the same with it.
+
+        Raises:
+            UsageError: There is no such run, it is done, or it is going on here.
+            RunTaken: Another process, which is alive, carries it.
+            Divergence: The changed team would not have done what is recorded.
+        """
+        if run_id in self.live:
+            raise UsageError(f"run {run_id} is going on in this process")
+        self._refuse_while_draining()
+        await self.journal.claim(run_id)
+        recorded = list(self.journal.read(run_id))
+        resumption = plan_resumption(recorded, self.team, harness_version=version())
+        if resumption.event.team is not None:
+            await self._check_unaffected(resumption)
+        past = Past(resumption.kept)
+        log = RunLog(
+            run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
+        )
+        if self._wiring.tracing is not None:
+            self._wiring.tracing.skip(run_id, resumption.kept)
+        return await self._begin(log, resumption.started, resumption.event)
+
+    async def resume_all(self) -> list[Run]:
+        """Carry on every run of this team that was cut off or interrupted and that no live process has."""
+        runs: list[Run] = []
+        for summary in self.journal.runs():
+            ended = summary.finished.stop_reason if summary.finished else ""
+            ours = summary.started.team_name == self.team.spec.name
+            if ours and ended in ("", "interrupted") and summary.run_id not in self.live:
+                with contextlib.suppress(RunTaken):
+                    runs.append(await self.resume(summary.run_id))
+        return runs
+
+    async def approve(
+        self,
+        run_id: str,
+        call: str = "",
+        *,
+        allow: bool = True,
+        arguments: str | None = None,
+        content: Mapping[str, Any] | None = None,
+        happened: bool | None = None,
+        by: str = "",
+        reason: str = "",
+    ) -> Run:
+        """Answer the question of a call, for good, and carry the run on if it is suspended.
+
+        Args:
+            call: The call's key or id, or the beginning of one; may be left out if only one waits.
+            allow: Whether the call may run; for an elicitation, whether it is answered at all.
+            arguments: JSON to run the call with instead of what the model wrote.
+            content: The answer to an elicitation.
+            happened: For a call in doubt, whether it took effect.
+            by: Who decided, for the record.
+
+        Raises:
+            UsageError: No such question waits, it has been answered, or the answer does not fit it.
+        """
+        live = self.live.get(run_id)
+        state = live.state if live else fold(self.journal.read(run_id))
+        question = find_question(state.waiting.values(), call)
+        reply = Reply(allow, arguments, content, happened, by, reason)
+        answer = answer_to(question, reply, at=self._wiring.clock())
+        self.journal.answer(run_id, answer)
+        if live is not None:
+            if live.answer(answer):
+                return live
+            await live.wait()
+        return await self.resume(run_id)
+
+    async def drain(self, grace: float = 0.0) -> None:
+        """Take no more runs, let those under way end for `grace` seconds, and interrupt the rest."""
+        self._draining = True
+        with anyio.move_on_after(grace):
+            for run in list(self.live.values()):
+                await run.wait()
+        async with anyio.create_task_group() as stopping:
+            for run in list(self.live.values()):
+                stopping.start_soon(partial(run.cancel, reason="interrupted"))
+
+    def _refuse_while_draining(self) -> None:
+        if self._draining:
+            raise UsageError("this harness is shutting down; it takes no more runs")
+
+    async def _check_unaffected(self, resumption: Resumption) -> None:
+        again = await carry_out_again(resumption.kept, self.team, self._wiring.models)
+        if again.divergences:
+            first = again.divergences[0]
+            at = f"{first.agent}/turn-{max(first.turn, 1)}"
+            raise Divergence(
+                f"the team has changed in a way that its recorded part does not allow: {first}; "
+                f"to go on from there with the changed team: harness fork {again.run_id} --at {at}"
+            )
+
+    async def _begin(self, log: RunLog, started: RunStarted, resumed: RunResumed | None = None) -> Run:
+        """Put it on disk that the run begins or goes on, and have it carried."""
         run = Run(log, self.journal)
-        self._tasks.start_soon(self._drive, run, log, message)
+        if self._wiring.tracing is not None:
+            log.listen(self._wiring.tracing)
+        self.live[run.id] = run
+        try:
+            if resumed is not None:
+                log.emit(resumed)
+            log.emit(started)
+            await log.durable()
+        except BaseException:
+            del self.live[run.id]
+            raise
+        ready = anyio.Event()
+        self._wiring.tasks.start_soon(self._drive, run, log, started, ready)
+        await ready.wait()
         return run
 
-    async def run(self, task: str | Message, *images: Image) -> RunResult:
-        """Run the team on `task` and return the result."""
-        return await (await self.start(task, *images)).result()
-
-    async def _drive(self, run: Run, log: RunLog, task: Message) -> None:
-        async with self._servers.run_tools() as tools:
-            team_run = TeamRun(
-                self.team, self._models, tools, log, self.notices, token_counter(), harness_version=version()
-            )
-            await run.drive(team_run, task)
+    async def _drive(self, run: Run, log: RunLog, started: RunStarted, ready: anyio.Event) -> None:
+        try:
+            async with self._wiring.servers.run_tools() as tools:
+                team_run = TeamRun(
+                    self.team,
+                    self._wiring.models,
+                    tools,
+                    log,
+                    run.notices,
+                    token_counter(),
+                    started.entry,
+                    partial(self.journal.answers, run.id),
+                )
+                run.prepare(team_run)
+                ready.set()
+                await run.drive(team_run, started.task)
+        finally:
+            ready.set()
+            self.live.pop(run.id, None)
 
 
 @asynccontextmanager
@@ -95,6 +260,7 @@ async def open_harness(
     models: Mapping[str, Model] | None = None,
     toolsets: Sequence[Toolset] = (),
     trace: Path | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncGenerator[Harness]:
     """Open a team for many runs; servers, connections and the store are shared and closed at the end.
 
@@ -106,6 +272,7 @@ async def open_harness(
         models: Models to use instead of the team file's, by agent or by model name.
         toolsets: Tools besides those of the team's servers.
         trace: A file to which spans are written as OTLP JSON lines.
+        clock: Seconds since 1970; for what is displayed, and for when questions expire.
 
     Raises:
         TeamError: The team file is wrong.
@@ -129,14 +296,7 @@ async def open_harness(
         tasks = await stack.enter_async_context(anyio.create_task_group())
         _spare_the_garbage_collector()
         try:
-            yield Harness(
-                loaded,
-                journal=journal,
-                models=by_agent,
-                servers=servers,
-                tasks=tasks,
-                listeners=[tracing] if tracing else [],
-            )
+            yield Harness(loaded, _Wiring(journal, by_agent, servers, tasks, tracing, clock))
         except Exception as error:
             # Raised again outside the task group, which would wrap it in an ExceptionGroup.
             failure = error

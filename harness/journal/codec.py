@@ -13,6 +13,7 @@ the reader knows which parser keeps it exact.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -40,6 +41,7 @@ _LARGE_CONTENT = 1 << 16
 _REFERENCE = "$content"
 _BEYOND_ORJSON = b" "
 _LIKE_A_REFERENCE = (b'{"$content"', b' {"$content"')
+_REFERENCES = re.compile(rb'\{"\$content":"([0-9a-f]{32})"\}')
 
 _CLASSES: dict[str, type[Event]] = {
     cast(str, kind.__dataclass_fields__["type"].default): kind for kind in get_args(Event)
@@ -77,21 +79,21 @@ def encode(event: Event) -> tuple[bytes, list[tuple[str, bytes]]]:
     """
     layout = _LAYOUTS.get(type(event))
     if layout is None:
-        return _dump(event), []
+        return to_json(event), []
     values = dict(zip(layout.names, layout.values(event), strict=True))
     contents: list[tuple[str, bytes]] = []
     for name in layout.content:
         value = values[name]
         if value is None:
             continue
-        body = _tools(value) if name == "tools" else _dump(value)
+        body = _tools(value) if name == "tools" else to_json(value)
         # What looks like a reference must not be taken for one when it is read.
         if len(body) < INLINE_BELOW and not body.startswith(_LIKE_A_REFERENCE):
             continue
         key = blake2b(body, digest_size=16).hexdigest()
         values[name] = {_REFERENCE: key}
         contents.append((key, body))
-    return _dump(values), contents
+    return to_json(values), contents
 
 
 def decode(kind: str, body: bytes, content: Callable[[str], bytes]) -> Event:
@@ -128,7 +130,7 @@ class Decoder:
                 f"(it knows format {FORMAT}); upgrade it to read this run"
             )
         try:
-            values = _load(body)
+            values = from_json(body)
             if kind == "run.started":
                 _refuse_newer(values)
             whole, parts = _readers(kind)
@@ -146,7 +148,7 @@ class Decoder:
             self._decoded.move_to_end(place)
             return self._decoded[place]
         body = self._content(key)
-        value = part.validate_python(_load(body))
+        value = part.validate_python(from_json(body))
         if len(body) < _LARGE_CONTENT:
             self._decoded[place] = value
             if len(self._decoded) > CACHED_CONTENTS:
@@ -154,18 +156,36 @@ class Decoder:
         return value
 
 
-def _dump(value: Any) -> bytes:
+def references(body: bytes) -> list[str]:
+    """Return the hashes of the content that an encoded event refers to.
+
+    May return more, where the event quotes what looks like a reference; never less.
+    """
+    return [key.decode() for key in _REFERENCES.findall(body)]
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value as JSON that `from_json` gives back exactly.
+
+    Raises:
+        TypeError: It holds something that has no JSON form.
+    """
     try:
         return orjson.dumps(value, default=_plain)
     except TypeError:
-        return _dump_beyond_orjson(value)
+        return _beyond_orjson(value)
 
 
-def _dump_beyond_orjson(value: Any) -> bytes:
+def _beyond_orjson(value: Any) -> bytes:
     return _BEYOND_ORJSON + json.dumps(value, default=_plain, separators=(",", ":")).encode()
 
 
-def _load(body: bytes) -> Any:
+def from_json(body: bytes) -> Any:
+    """Return what `to_json` wrote.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
     return json.loads(body) if body.startswith(_BEYOND_ORJSON) else orjson.loads(body)
 
 
@@ -181,7 +201,7 @@ def _tools(tools: tuple[ToolDefinition, ...]) -> bytes:
     try:
         return b"[" + b",".join(tool.encoded for tool in tools) + b"]"
     except TypeError:
-        return _dump_beyond_orjson(tools)
+        return _beyond_orjson(tools)
 
 
 def _refuse_newer(started: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
     with refusing(path):
         # Made here because SQLite would let everyone read it, and because this says why it cannot be.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = _connect(path, "mode=rw")
+        connection = connect(path, "mode=rw")
         try:
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise StoreError(f"{path} is on a file system without shared memory; choose another store")
@@ -84,7 +84,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def _open_to_read(path: Path, options: str) -> sqlite3.Connection:
-    connection = _connect(path, options)
+    connection = connect(path, options)
     try:
         written = _checked_format(connection, path) > 0
     except BaseException:
@@ -111,7 +111,8 @@ def refusing(path: Path) -> Generator[None]:
         raise StoreError(f"{path} cannot be used: {error.strerror}; choose another store") from error
 
 
-def _connect(path: Path, options: str) -> sqlite3.Connection:
+def connect(path: Path, options: str) -> sqlite3.Connection:
+    """Open a SQLite file with options of its URI; it must exist unless `options` says otherwise."""
     # Autocommit, because the writer says itself where a transaction begins and ends.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{options}",

@@ -7,17 +7,20 @@ first file whose lock is free, and reading presents all files as one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
 
-from harness.errors import StoreError
+import anyio
+
+from harness.errors import RunTaken, StoreError
 from harness.events import Recorded
+from harness.journal.answers import AnswerFile
 from harness.journal.database import Durability, refusing
 from harness.journal.lock import StoreTaken
 from harness.journal.order import newest_first
-from harness.journal.port import RunSummary
-from harness.journal.reading import SqliteReader
+from harness.journal.port import Answer, RunSummary
+from harness.journal.reading import SqliteReader, opened_for_reading
 from harness.journal.sqlite import SqliteJournal
 
 _SEGMENT = re.compile(r"journal(?:-(\d+))?\.db")
@@ -38,6 +41,7 @@ class DirectoryReader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._answers = _answers(directory)
 
     def append(self, recorded: Sequence[Recorded]) -> None:
         """Refuse.
@@ -45,9 +49,9 @@ class DirectoryReader:
         Raises:
             StoreError: Always.
         """
-        raise StoreError(f"{self.directory} was opened for reading; open it for writing to append to it")
+        raise opened_for_reading(self.directory, "append to it")
 
-    async def durable(self) -> None:
+    async def durable(self, run_id: str = "") -> None:
         """Return at once: nothing is pending."""
 
     def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
@@ -67,6 +71,39 @@ class DirectoryReader:
         """
         readers = (SqliteReader(path) for path in segments(self.directory))
         return newest_first(chain.from_iterable(reader.runs() for reader in readers))
+
+    async def claim(self, run_id: str) -> None:
+        """Refuse.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise opened_for_reading(self.directory, f"carry on run {run_id}")
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Leave the answer to a question, durably; whoever writes to the run will find it.
+
+        Raises:
+            StoreError: It cannot be written.
+            UsageError: The question has been answered before.
+        """
+        self._answers.leave(run_id, answer)
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        return self._answers.left(run_id)
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Refuse.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise opened_for_reading(self.directory, "delete from it")
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -88,11 +125,13 @@ class DirectoryJournal:
     def __init__(self, directory: str | Path, *, durability: Durability = "durable") -> None:
         self.directory = Path(directory)
         self._durability: Durability = durability
+        self._answers = _answers(self.directory)
         _make(self.directory)
         self._own = self._open_first_free()
         self._opened: dict[Path, SqliteJournal] = {self._own.path: self._own}
         self._homes: dict[str, SqliteJournal] = {}
         self._reader = DirectoryReader(self.directory)
+        self._taking = anyio.Lock()
 
     @property
     def path(self) -> Path:
@@ -108,8 +147,9 @@ class DirectoryJournal:
         """Take events in order and return at once.
 
         Raises:
-            StoreError: An earlier write failed, a sequence is missing or was used before, the
-                journal is closed, or another process is writing the file of this run.
+            RunTaken: Another process is writing the file of this run.
+            StoreError: An earlier write failed, a sequence is missing or was used before, or the
+                journal is closed.
             TypeError: An event holds something that has no JSON form.
         """
         if len({item.run_id for item in recorded}) == 1:
@@ -118,12 +158,17 @@ class DirectoryJournal:
         for run_id, its in groupby(recorded, key=lambda item: item.run_id):
             self._home(run_id).append(list(its))
 
-    async def durable(self) -> None:
+    async def durable(self, run_id: str = "") -> None:
         """Wait until everything appended so far is committed; returns at once if it is.
 
         Raises:
             StoreError: It could not be written.
         """
+        if run_id:
+            # What is in no file yet was not appended.
+            if home := self._homes.get(run_id):
+                await home.durable(run_id)
+            return
         for journal in tuple(self._opened.values()):
             await journal.durable()
 
@@ -145,6 +190,57 @@ class DirectoryJournal:
         files = (self._opened.get(path) or SqliteReader(path) for path in segments(self.directory))
         return newest_first(chain.from_iterable(file.runs() for file in files))
 
+    async def claim(self, run_id: str) -> None:
+        """Open the file that a run lives in for writing, and keep it until `close`.
+
+        Raises:
+            RunTaken: Another process is writing that file; the message names it.
+            StoreError: A file cannot be used, an earlier write failed, or the journal is closed.
+        """
+        async with self._taking:
+            await self._home(run_id).claim(run_id)
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Leave the answer to a question, durably.
+
+        Raises:
+            StoreError: It cannot be written.
+            UsageError: The question has been answered before.
+        """
+        self._answers.leave(run_id, answer)
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        return self._answers.left(run_id)
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Forget whole runs, and content that nothing refers to any more; return the bytes freed.
+
+        Takes every file that holds one of them, so all or none can be deleted. Each is read whole
+        and written anew.
+
+        Raises:
+            RunTaken: Another process is writing a file that one of them lives in.
+            StoreError: A file cannot be used, or the journal is closed.
+        """
+        async with self._taking:
+            await self.durable()
+            found = {path: SqliteReader(path).among(run_ids) for path in segments(self.directory)}
+            before = set(self._opened)
+            try:
+                journals = [(self._open(path, its[0]), its) for path, its in found.items() if its]
+                freed = sum([await journal.delete(its) for journal, its in journals])
+                self._answers.forget(run_ids)
+                for run_id in run_ids:
+                    self._homes.pop(run_id, None)
+            finally:
+                await self._release(self._opened.keys() - before)
+        return freed
+
     async def close(self) -> None:
         """Write what is pending and let others write the files; does nothing the second time.
 
@@ -164,7 +260,7 @@ class DirectoryJournal:
         for number in count(1):
             path = self.directory / ("journal.db" if number == 1 else f"journal-{number}.db")
             try:
-                return SqliteJournal(path, durability=self._durability)
+                return SqliteJournal(path, durability=self._durability, answers=self._answers)
             except StoreTaken:
                 continue
         raise AssertionError("numbers do not end")
@@ -178,11 +274,33 @@ class DirectoryJournal:
 
     def _find_home(self, run_id: str) -> SqliteJournal:
         for path in segments(self.directory):
-            if path != self._own.path and SqliteReader(path).next_sequence(run_id):
-                if path not in self._opened:
-                    self._opened[path] = SqliteJournal(path, durability=self._durability)
-                return self._opened[path]
+            if path != self._own.path and SqliteReader(path).among([run_id]):
+                return self._open(path, run_id)
         return self._own
+
+    def _open(self, path: Path, run_id: str) -> SqliteJournal:
+        """Return a file opened for writing, for the sake of a run that lives in it."""
+        if path not in self._opened:
+            try:
+                journal = SqliteJournal(path, durability=self._durability, answers=self._answers)
+            except StoreTaken as taken:
+                raise RunTaken(
+                    f"run {run_id} is in {path}, which is being written by process {taken.owner}; "
+                    "wait until that process ends, or end it, and try again"
+                ) from taken
+            self._opened[path] = journal
+        return self._opened[path]
+
+    async def _release(self, paths: Collection[Path]) -> None:
+        """Let others write these files, except those that runs have come to live in meanwhile."""
+        homes = set(self._homes.values())
+        for path in paths:
+            if self._opened[path] not in homes:
+                await self._opened.pop(path).close()
+
+
+def _answers(directory: Path) -> AnswerFile:
+    return AnswerFile(directory / "answers.db")
 
 
 def _make(directory: Path) -> None:

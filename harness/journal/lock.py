@@ -13,6 +13,15 @@ from harness.errors import StoreError
 class StoreTaken(StoreError):
     """Another process is writing this file."""
 
+    def __init__(self, path: Path, owner: str) -> None:
+        self.path = path
+        self.owner = owner
+        """Id of that process, or `unknown`."""
+        super().__init__(
+            f"{path} is being written by process {owner}; wait until it ends, or choose another store "
+            "(a directory store gives every process a file of its own)"
+        )
+
 
 class WriterLock:
     """The right to write one file, held until `release` or the end of the process.
@@ -34,10 +43,7 @@ class WriterLock:
         except BlockingIOError:
             owner = os.pread(self._file, 20, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._file)
-            raise StoreTaken(
-                f"{path} is being written by process {owner}; wait until it ends, or choose another store "
-                "(a directory store gives every process a file of its own)"
-            ) from None
+            raise StoreTaken(path, owner) from None
         except OSError:
             os.close(self._file)
             raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from harness.events import Recorded
+from harness.journal.answers import answered_before
 from harness.journal.order import Order, newest_first, summarise
-from harness.journal.port import RunSummary
+from harness.journal.port import Answer, RunSummary
 
 
 class MemoryJournal:
@@ -17,6 +19,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._runs: dict[str, list[Recorded]] = {}
+        self._answers: dict[str, dict[tuple[str, int], Answer]] = {}
         self._order = Order(lambda run_id: len(self._runs.get(run_id, ())))
 
     def append(self, recorded: Sequence[Recorded]) -> None:
@@ -29,7 +32,7 @@ class MemoryJournal:
         for item in recorded:
             self._runs.setdefault(item.run_id, []).append(item)
 
-    async def durable(self) -> None:
+    async def durable(self, run_id: str = "") -> None:
         """Return at once: memory is as durable as this journal gets."""
 
     def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
@@ -41,6 +44,33 @@ class MemoryJournal:
         """Return all runs, newest first."""
         summaries = (summarise(recorded[0], recorded[-1]) for recorded in self._runs.values())
         return newest_first(summary for summary in summaries if summary)
+
+    async def claim(self, run_id: str) -> None:
+        """Return at once: no other process can write to this memory."""
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Keep an answer.
+
+        Raises:
+            UsageError: The question has been answered before.
+        """
+        # A copy, which nobody else can have left.
+        mine = replace(answer)
+        kept = self._answers.setdefault(run_id, {}).setdefault((answer.key, answer.number), mine)
+        if kept is not mine:
+            raise answered_before(kept)
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run."""
+        return list(self._answers.get(run_id, {}).values())
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Forget whole runs; return 0, because nobody counts bytes in memory."""
+        for run_id in run_ids:
+            self._runs.pop(run_id, None)
+            self._answers.pop(run_id, None)
+        self._order.forget(run_ids)
+        return 0
 
     async def close(self) -> None:
         """Do nothing; what was appended can still be read."""

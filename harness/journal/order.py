@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.errors import StoreError
 from harness.events import Recorded, RunFinished, RunStarted
@@ -38,6 +38,11 @@ class Order:
                 )
             following[item.run_id] = expected + 1
         self._next.update(following)
+
+    def forget(self, run_ids: Collection[str]) -> None:
+        """Look these runs up again when they are next appended to."""
+        for run_id in run_ids:
+            self._next.pop(run_id, None)
 
     def _expected(self, run_id: str) -> int:
         expected = self._next.get(run_id)

@@ -49,14 +49,17 @@ class Journal(Protocol):
         """Take events in order and return at once; they become durable soon after.
 
         Raises:
-            StoreError: An earlier write failed; nothing is accepted any more.
+            Fenced: Another process has taken over the run.
+            StoreError: A sequence is missing or was used before; or an earlier write failed, and
+                nothing is accepted any more.
         """
         ...
 
-    async def durable(self) -> None:
-        """Wait until everything appended so far survives a crash of the machine.
+    async def durable(self, run_id: str = "") -> None:
+        """Wait until everything appended so far to a run, or to all, survives a crash of the machine.
 
         Raises:
+            Fenced: Another process has taken over the run that was named.
             StoreError: It could not be written.
         """
         ...
@@ -80,6 +83,8 @@ class Journal(Protocol):
     def answer(self, run_id: str, answer: Answer) -> None:
         """Leave the answer to a question, durably; any process may, whoever writes to the run.
 
+        Blocks for the milliseconds that the disk takes.
+
         Raises:
             UsageError: The question has been answered before.
         """
@@ -91,6 +96,9 @@ class Journal(Protocol):
 
     async def delete(self, run_ids: Collection[str]) -> int:
         """Forget whole runs, and content that nothing refers to any more; return the bytes freed.
+
+        Runs that are not there are no fault. It is for the caller to know that the runs it writes
+        itself have ended.
 
         Raises:
             RunTaken: A process that is alive is writing to one of them; then nothing is deleted.

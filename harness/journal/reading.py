@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from harness.errors import StoreError
 from harness.events import Recorded
+from harness.journal.answers import AnswerFile
 from harness.journal.codec import Decoder
 from harness.journal.database import open_for_reading, refusing
 from harness.journal.order import newest_first, summarise
-from harness.journal.port import RunSummary
+from harness.journal.port import Answer, RunSummary
 
 _ROWS_AT_ONCE = 512
 """A long read holds no transaction open, or the write-ahead log could not be emptied meanwhile."""
@@ -37,10 +38,12 @@ class SqliteReader:
 
     Args:
         path: The file, which must be a journal this version can read.
+        answers: Where answers are left; by default in a file beside it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, answers: AnswerFile | None = None) -> None:
         self.path = path
+        self._answers = answers or AnswerFile.beside(path)
 
     def append(self, recorded: Sequence[Recorded]) -> None:
         """Refuse.
@@ -48,9 +51,9 @@ class SqliteReader:
         Raises:
             StoreError: Always.
         """
-        raise StoreError(f"{self.path} was opened for reading; open it for writing to append to it")
+        raise opened_for_reading(self.path, "append to it")
 
-    async def durable(self) -> None:
+    async def durable(self, run_id: str = "") -> None:
         """Return at once: nothing is pending."""
 
     def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
@@ -84,13 +87,55 @@ class SqliteReader:
                 summaries.append(summarise(first, last))
             return newest_first(summary for summary in summaries if summary)
 
-    def next_sequence(self, run_id: str) -> int:
-        """Return the sequence the next event of a run must have; 0 if the run is not here."""
+    def among(self, run_ids: Collection[str]) -> list[str]:
+        """Return those of the runs that are in this file.
+
+        Raises:
+            StoreError: The file cannot be read, or needs a newer harness.
+        """
         with refusing(self.path), closing(open_for_reading(self.path)) as connection:
-            return next_sequence(connection, run_id)
+            return [run_id for run_id in run_ids if next_sequence(connection, run_id)]
+
+    async def claim(self, run_id: str) -> None:
+        """Refuse.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise opened_for_reading(self.path, f"carry on run {run_id}")
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Leave the answer to a question, durably; whoever writes to the run will find it.
+
+        Raises:
+            StoreError: It cannot be written.
+            UsageError: The question has been answered before.
+        """
+        self._answers.leave(run_id, answer)
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        return self._answers.left(run_id)
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Refuse.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise opened_for_reading(self.path, "delete from it")
 
     async def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+def opened_for_reading(place: Path, purpose: str) -> StoreError:
+    """Return the error for a store that was opened for reading and is asked for more."""
+    return StoreError(f"{place} was opened for reading; open it for writing to {purpose}")
 
 
 class _Contents:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator, Sequence
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from harness.events import Recorded
+from harness.journal.answers import AnswerFile
 from harness.journal.codec import encode
 from harness.journal.database import Durability, open_for_reading, open_for_writing, refusing
+from harness.journal.deletion import delete_runs, shrink
 from harness.journal.lock import WriterLock
 from harness.journal.order import Order
-from harness.journal.port import RunSummary
+from harness.journal.port import Answer, RunSummary
 from harness.journal.reading import SqliteReader, next_sequence
 from harness.journal.writer import EventRow, GroupCommit
 
@@ -26,14 +29,18 @@ class SqliteJournal:
     Args:
         path: The file; it and its directory are made if they are missing, for this user only.
         durability: `durable` survives a crash of the machine, `buffered` one of the process.
+        answers: Where answers are left; by default in a file beside it.
 
     Raises:
         StoreError: The file is being written by another process (`StoreTaken`), cannot be
             written, is not a journal, is damaged, or was written by a newer harness.
     """
 
-    def __init__(self, path: str | Path, *, durability: Durability = "durable") -> None:
+    def __init__(
+        self, path: str | Path, *, durability: Durability = "durable", answers: AnswerFile | None = None
+    ) -> None:
         self.path = Path(path)
+        self._answers = answers or AnswerFile.beside(self.path)
         with refusing(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = WriterLock(self.path)
@@ -93,7 +100,7 @@ class SqliteJournal:
         self._order.advance(recorded)
         self._writer.put(rows, contents, size)
 
-    async def durable(self) -> None:
+    async def durable(self, run_id: str = "") -> None:
         """Wait until everything appended so far is committed; returns at once if it is.
 
         Raises:
@@ -119,6 +126,51 @@ class SqliteJournal:
         self._writer.flush()
         return self._reader.runs()
 
+    async def claim(self, run_id: str) -> None:
+        """Return at once: whoever has the file open for writing writes to all its runs.
+
+        Raises:
+            StoreError: An earlier write failed, or the journal is closed.
+        """
+        self._writer.refuse_if_over()
+
+    def answer(self, run_id: str, answer: Answer) -> None:
+        """Leave the answer to a question, durably.
+
+        Raises:
+            StoreError: It cannot be written.
+            UsageError: The question has been answered before.
+        """
+        self._answers.leave(run_id, answer)
+
+    def answers(self, run_id: str) -> list[Answer]:
+        """Return the answers left for a run.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        return self._answers.left(run_id)
+
+    async def delete(self, run_ids: Collection[str]) -> int:
+        """Forget whole runs, and content that nothing refers to any more; return the bytes freed.
+
+        Reads all events and writes the file anew; what is appended meanwhile waits in memory.
+
+        Raises:
+            StoreError: The file cannot be written, or the journal is closed.
+        """
+
+        def delete(connection: sqlite3.Connection) -> int:
+            if not delete_runs(connection, run_ids):
+                return 0
+            self._writer.forget_contents()
+            return shrink(connection, self.path)
+
+        freed = await self._writer.perform(delete)
+        self._order.forget(run_ids)
+        self._answers.forget(run_ids)
+        return freed
+
     async def close(self) -> None:
         """Write what is pending and let others write the file; does nothing the second time.
 
@@ -130,5 +182,7 @@ class SqliteJournal:
         try:
             await self._writer.close()
         finally:
+            # Also when the wait was cancelled: the next writer must not meet this one.
+            self._writer.join()
             atexit.unregister(self._writer.join)
             self._lock.release()

@@ -14,9 +14,10 @@ import queue
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import StoreError
 
@@ -34,6 +35,8 @@ _KNOWN_HASHES = 1 << 14
 EventRow = tuple[str, int, float, str, str, bytes]
 """run_id, sequence, at, agent, type, body"""
 
+T = TypeVar("T")
+
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
 
 # Python gives up its lock around every statement and, beside a busy thread, waits up to 5 ms to
@@ -42,15 +45,37 @@ _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
 _ROWS_PER_STATEMENT = (64, 16, 4, 1)
 
 
+class _Job:
+    """Something to be done by the writing thread, and who waits for its result."""
+
+    def __init__(self, act: Callable[[sqlite3.Connection], Any]) -> None:
+        self.result: Future[Any] = Future()
+        self._act = act
+
+    def do(self, connection: sqlite3.Connection) -> None:
+        if not self.result.set_running_or_notify_cancel():
+            return
+        try:
+            self.result.set_result(self._act(connection))
+        except BaseException as error:
+            self.result.set_exception(error)
+            raise
+
+
 class _Batch:
-    __slots__ = ("contents", "events", "size", "urgent", "waiters")
+    __slots__ = ("contents", "events", "jobs", "size", "urgent", "waiters")
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
         self.contents: list[tuple[str, bytes]] = []
+        self.jobs: list[_Job] = []
         self.size = 0
         self.urgent = False
         self.waiters: list[_Waiter] = []
+
+    @property
+    def empty(self) -> bool:
+        return not self.events and not self.jobs
 
 
 class GroupCommit:
@@ -118,6 +143,25 @@ class GroupCommit:
         if not await future:
             self._raise_failure()
 
+    async def perform(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do something in the writing thread after everything put so far is committed.
+
+        What it raises is a failed write like any other.
+
+        Raises:
+            StoreError: It failed, an earlier write failed, or the journal is closed.
+        """
+        job = _Job(act)
+        with self._changed:
+            self.refuse_if_over()
+            self._filling.jobs.append(job)
+            self._hurry(self._filling)
+        try:
+            return await asyncio.wrap_future(job.result)
+        except Exception:
+            self._raise_failure()
+            raise
+
     def flush(self) -> None:
         """Block until everything put so far is committed or lost."""
         with self._changed:
@@ -165,7 +209,7 @@ class GroupCommit:
                 self._signals.put(None)
 
     def _last_batch(self) -> _Batch | None:
-        return self._filling if self._filling.events else self._writing
+        return self._writing if self._filling.empty else self._filling
 
     def refuse_if_over(self) -> None:
         self._raise_failure()
@@ -183,7 +227,10 @@ class GroupCommit:
     def _run(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                self._commit(batch)
+                if batch.events:
+                    self._commit(batch)
+                for job in batch.jobs:
+                    job.do(self._connection)
                 with self._changed:
                     self._writing = None
                     self._changed.notify_all()
@@ -204,7 +251,7 @@ class GroupCommit:
         while True:
             with self._changed:
                 batch = self._filling
-                if self._closing and not batch.events:
+                if self._closing and batch.empty:
                     return None
                 if batch.urgent or self._closing or (gathered and batch.events):
                     self._writing, self._filling = batch, _Batch()
@@ -217,6 +264,10 @@ class GroupCommit:
                 gathered = False
             except queue.Empty:
                 gathered = True
+
+    def forget_contents(self) -> None:
+        """Stop believing that any content is written; only the writing thread may call it."""
+        self._known.clear()
 
     def _commit(self, batch: _Batch) -> None:
         execute = self._connection.execute
@@ -243,9 +294,14 @@ class GroupCommit:
     def _fail(self, error: Exception) -> None:
         with self._changed:
             self._failure = error
-            waiters = self._filling.waiters + (self._writing.waiters if self._writing else [])
+            lost = [self._filling, *([self._writing] if self._writing else [])]
+            waiters = [waiter for batch in lost for waiter in batch.waiters]
             self._filling, self._writing = _Batch(), None
             self._changed.notify_all()
+        for batch in lost:
+            for job in batch.jobs:
+                if not job.result.done():
+                    job.result.set_exception(error)
         _wake(waiters, written=False)
 
 

@@ -39,7 +39,7 @@ class ScriptedModel:
     """Plays its replies in order, one script per transcript.
 
     Every transcript starts the script anew, so one scripted model serves many runs of the same
-    agent. A function is called with the messages so far. When the script is over the last reply is
+    agent; a transcript that begins with replies, of a run that is carried on, starts after them. A function is called with the messages so far. When the script is over the last reply is
     repeated if it is a function, otherwise the call fails.
     """
 
@@ -91,6 +91,14 @@ def scripted(*replies: Reply, name: str = "scripted", usage: Usage | None = None
 
 class _ScriptedTranscript(MessageTranscript):
     replies_given = 0
+    _appended = 0
+
+    def append(self, message: Message) -> None:
+        """Add a message; a reply that another process was given counts as given."""
+        super().append(message)
+        if message.role == "assistant":
+            self._appended += 1
+            self.replies_given = max(self.replies_given, self._appended)
 
 
 def _with_call_ids(message: Message, position: int) -> Message:

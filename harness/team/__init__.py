@@ -5,6 +5,7 @@ from harness.team.loading import Team, load_team, parse_team, restore_team
 from harness.team.schema import team_schema
 from harness.team.specs import (
     AgentSpec,
+    ConditionSpec,
     LimitsSpec,
     ModelSpec,
     OutputSpec,
@@ -21,6 +22,7 @@ from harness.team.starter import starter_team
 
 __all__ = [
     "AgentSpec",
+    "ConditionSpec",
     "LimitsSpec",
     "ModelSpec",
     "OutputSpec",

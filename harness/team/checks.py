@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.errors import Problem
+from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
+from harness.team.rule_checks import check_rules
 from harness.team.server_checks import check_servers
 from harness.team.specs import NAME_PATTERN
 from harness.team.spelling import did_you_mean, shortened
 
-_GLOB = re.compile(r"[*?\[]")
 _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[^.\s]+)?")
 _KINDS = {"agents": "agent", "models": "model", "mcpServers": "server"}
 
@@ -35,7 +36,7 @@ def check_team(root: Mapping) -> Iterator[Problem]:
         for part in ("report", "output"):
             yield from _check_schema(mapping_at(agent, part).get("schema"))
     yield from _check_cycles(agents)
-    yield from _check_permissions(root, agents)
+    yield from check_rules(root)
 
 
 def with_models_named(root: Mapping) -> Mapping:
@@ -106,7 +107,7 @@ def _check_models(models: Mapping) -> Iterator[Problem]:
                 f"'script' belongs to api scripted, not to {api}", hint
             )
         url = model.get("base_url")
-        if url and (text := text_in(url)) is not None and not re.match(r"https?://[^/\s]", text):
+        if url and (text := text_in(url)) is not None and not URL.match(text):
             yield url.mark.problem(
                 "a base_url begins with http:// or https://", "as in: http://127.0.0.1:8000/v1"
             )
@@ -196,23 +197,6 @@ def _check_schema(schema: Node | None) -> Iterator[Problem]:
 
 def _item(node: Node, index: str | int) -> Node:
     return node.items[index] if isinstance(node, Sequence) and isinstance(index, int) else node
-
-
-def _check_permissions(root: Mapping, agents: Mapping) -> Iterator[Problem]:
-    servers = mapping_at(root, "mcpServers").entries
-    rules = root.get("permissions")
-    for rule in rules.items if isinstance(rules, Sequence) else ():
-        if not isinstance(rule, Mapping):
-            continue
-        tool, agent = rule.get("tool"), rule.get("agent")
-        server, dot, _ = (text_in(tool) or "").partition(".")
-        if tool and dot and not _GLOB.search(server) and server not in servers:
-            hint = did_you_mean(server, servers, what="servers") or "add it under mcpServers"
-            yield tool.mark.problem(f"there is no server '{shortened(server)}'", hint)
-        name = text_in(agent)
-        if agent and name and not _GLOB.search(name) and name not in agents.entries:
-            hint = did_you_mean(name, agents.entries, what="agents")
-            yield agent.mark.problem(f"there is no agent '{shortened(name)}'", hint)
 
 
 def _a(kind: str) -> str:

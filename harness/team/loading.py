@@ -18,10 +18,10 @@ from harness.errors import Problem, TeamError
 from harness.team.checks import check_team, with_models_named
 from harness.team.explain import explained, faulted_places
 from harness.team.foreign import adopted
-from harness.team.interpolation import Variables, reinterpreted
+from harness.team.interpolation import Remembered, Variables, reinterpreted
 from harness.team.library import Completion, agent_library
 from harness.team.masking import masked
-from harness.team.nodes import Mapping, Mark, Node, from_plain, plain
+from harness.team.nodes import Mapping, Mark, Node, Place, from_plain, plain, without
 from harness.team.overrides import Override, applied, parse_overrides
 from harness.team.specs import TeamSpec
 from harness.team.spelling import did_you_mean
@@ -46,6 +46,17 @@ class Team:
     """BLAKE2b-128 of the canonical JSON of `source`, in hex: equal teams have equal digests."""
     secrets: frozenset[str]
     """Every value that must not be shown: what came from the environment, and keys written out in the file."""
+    variables: AbstractMapping[str, str]
+    """The value of every `${…}` that shaped what the team does: kept beside `source`, it restores the team anywhere.
+
+    Leaves out how models and servers are reached, and every variable that is used as a secret. A
+    variable that was not set, so that its default stands, is in it with an empty value.
+    """
+    missing: frozenset[str] = frozenset()
+    """Variables that were not to be had when the team was restored; something harmless stands in for them.
+
+    A team that lacks any can be carried out again from its record, but must not call anything live.
+    """
 
 
 def load_team(
@@ -99,8 +110,12 @@ def restore_team(
     base: Path,
     overrides: AbstractSequence[str] = (),
     environment: AbstractMapping[str, str] = os.environ,
+    remembered: AbstractMapping[str, str] | None = None,
 ) -> Team:
     """Return the team whose `Team.source` was kept; without overrides its digest is the same.
+
+    `remembered`, the `Team.variables` kept with it, wins over the environment; with it a variable
+    that neither has is no error but stands in `Team.missing`.
 
     Raises `TeamError`, which names no lines, for a variable that is not set any more, and for
     overrides that do not fit.
@@ -108,7 +123,8 @@ def restore_team(
     file = "the stored team"
     root = from_plain(source, Mark(file))
     assert isinstance(root, Mapping)
-    completion = Completion(Variables(environment, base), agent_library())
+    kept = None if remembered is None else Remembered(remembered, file)
+    completion = Completion(Variables(environment, base, kept), agent_library())
     return _built(root, file, parse_overrides(overrides), completion)
 
 
@@ -125,12 +141,21 @@ def _built(root: Mapping, file: str, given: AbstractSequence[Override], completi
     kept, written_out = masked(root)
     filled, unset = variables.fill_tree(root)
     problems += [*completion.problems, *unset]
-    spec = _validated(filled, problems)
+    spec = _validated(filled, problems, set(variables.placeholders))
     if problems or spec is None:
-        raise TeamError(_in_order(problems, file))
+        lacking = variables.placeholders.values() if any(p.file == file for p in problems) else ()
+        raise TeamError(_in_order([*lacking, *problems], file))
     source: dict[str, Any] = plain(kept)
-    secrets = frozenset(variables.secrets | written_out)
-    return Team(spec, None, variables.base, source, _digest(source), secrets)
+    return Team(
+        spec,
+        None,
+        variables.base,
+        source,
+        _digest(source),
+        frozenset(variables.secrets | written_out),
+        variables.to_remember(written_out),
+        frozenset(variables.missing),
+    )
 
 
 def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapping:
@@ -142,10 +167,10 @@ def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapp
     return changed if isinstance(changed, Mapping) else root
 
 
-def _validated(filled: Node, problems: list[Problem]) -> TeamSpec | None:
+def _validated(filled: Node, problems: list[Problem], placeholders: set[Place]) -> TeamSpec | None:
     """Return the specs, or add to `problems` why there are none.
 
-    What is known to be wrong already, such as a variable that is not set, is not faulted again.
+    A placeholder that does not fit is left out. What is known to be wrong already, such as a variable that is not set, is not faulted again.
     """
     assert isinstance(filled, Mapping)
     known = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
@@ -159,7 +184,8 @@ def _validated(filled: Node, problems: list[Problem]) -> TeamSpec | None:
             if last_try:
                 found = explained(error, root)
             else:
-                again = reinterpreted(root, faulted_places(error, root))
+                faulted = faulted_places(error, root)
+                again = without(reinterpreted(root, faulted - placeholders), faulted & placeholders)
                 assert isinstance(again, Mapping)
                 root = again
     found.extend(islice(check_team(root), MAX_PROBLEMS))

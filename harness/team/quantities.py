@@ -1,4 +1,4 @@
-"""Numbers as people write them in a team file: `500k` tokens, `2M` tokens, a price."""
+"""Numbers as people write them in a team file: `500k` tokens, `24h`, a price."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 
 _SHORT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmM])")
 _FACTORS = {"k": 1_000, "m": 1_000_000}
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def token_count(value: Any) -> Any:
@@ -24,6 +26,17 @@ def token_count(value: Any) -> Any:
     if count != int(count):
         raise PydanticCustomError("token_count", "expected a number of tokens such as 500000, 500k or 2M")
     return int(count)
+
+
+def duration(value: Any) -> float:
+    """Return a time such as `30m`, `24h` or `3d` in seconds; a number without a unit says too little.
+
+    Raises `PydanticCustomError` for everything else.
+    """
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise PydanticCustomError("duration", "expected a time such as 30m, 24h or 3d")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 TokenCount = Annotated[
@@ -48,3 +61,18 @@ TokenCount = Annotated[
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+Duration = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^([0-9]{1,6}(\.[0-9]{1,6})? ?[smhd]|.*\$\{.*)$",
+            "description": "A time with its unit: seconds, minutes, hours or days.",
+            "examples": ["90s", "30m", "24h", "3d"],
+        }
+    ),
+]
+"""A time, written as `90s`, `30m`, `24h` or `3d`; in seconds."""

@@ -26,12 +26,16 @@ from opentelemetry.sdk.trace import ReadableSpan
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
+    ApprovalDecided,
+    ApprovalRequested,
     CitationsVerified,
     DeliverableRejected,
     EntryAppended,
+    EntryReplaced,
     Event,
     LimitWasReached,
     ModelCallFinished,
+    ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
     PlanCreated,
@@ -41,6 +45,7 @@ from harness.events import (
     Recorded,
     ReplanRequested,
     RunFinished,
+    RunResumed,
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
@@ -110,7 +115,7 @@ class SpanProjector:
 
     def _route(self, event: Event, at: int) -> None:
         match event:
-            case RunStarted() | TurnStarted():
+            case RunStarted() | RunResumed() | TurnStarted() | EntryReplaced() | ModelCallLost():
                 pass
             case RunFinished():
                 self._run_finished(event, at)
@@ -122,6 +127,8 @@ class SpanProjector:
                 self._window_event(event, at)
             case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
                 self._model_event(event, at)
+            case ApprovalRequested() | ApprovalDecided():
+                self._approval_event(event, at)
             case ToolCallStarted():
                 self._tool_call_started(event, at)
             case ToolCallFinished():
@@ -306,6 +313,18 @@ class SpanProjector:
         if event.tool == PLAN_TOOL:
             agent.end_planning(at, error_type)
         self._deliver(self._maker.close(span, at, error_type))
+
+    def _approval_event(self, event: ApprovalRequested | ApprovalDecided, at: int) -> None:
+        """Write a question and its answer into the span of the call, or of the agent before it begins."""
+        call = self._tools.get(event.key)
+        span = call[0] if call else self._span_of(event.agent)
+        facts: Attributes = {semconv.CALL_KEY: event.key, semconv.QUESTION: event.kind}
+        match event:
+            case ApprovalRequested():
+                span.note(semconv.EVENT_APPROVAL_REQUESTED, at, facts)
+            case ApprovalDecided():
+                facts[semconv.DECISION] = event.decision
+                span.note(semconv.EVENT_APPROVAL_DECIDED, at, facts)
 
     # --- plans, contracts and limits ---
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import harness
+
 WRITER = Path(__file__).with_name("writing_process.py")
+
+# The package that is tested, which need not be the one that is installed.
+PACKAGES = str(Path(harness.__file__).parent.parent)
 
 
 @pytest.fixture
@@ -26,6 +32,7 @@ def in_process() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": PACKAGES},
         )
         processes.append(process)
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.events import (
+    Decision,
     EntryAppended,
     Event,
     ModelCallFinished,
@@ -15,6 +16,7 @@ from harness.events import (
     TurnFinished,
     TurnStarted,
 )
+from harness.journal import Answer
 from harness.messages import ToolCall, Usage, assistant, user
 
 PAGE = "A page of text that is long enough to be kept as content of its own. " * 8
@@ -59,6 +61,19 @@ def turn(number: int) -> list[Event]:
         ),
         TurnFinished(agent="lead", turn=number),
     ]
+
+
+def an_answer(decision: Decision = "approved", *, turn: int = 1, number: int = 1) -> Answer:
+    return Answer(
+        key=f"lead/turn-{turn}/0",
+        number=number,
+        decision=decision,
+        at=1_795_570_455.5,
+        arguments='{"document": "five"}',
+        content={"why": ["it is newer"], "half": "\ud83d"},
+        by="Ada",
+        reason="The fifth is newer.",
+    )
 
 
 def a_run(turns: int = 2, *, run_id: str = "run", at: float = 1000.0) -> list[Recorded]:

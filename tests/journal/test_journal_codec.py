@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.errors import StoreError
 from harness.events import FORMAT, AgentRunStarted, EntryAppended, Event, RunFinished, RunStarted, TurnStarted
 from harness.journal import decode, encode
-from harness.journal.codec import INLINE_BELOW
+from harness.journal.codec import INLINE_BELOW, references
 from harness.messages import ToolDefinition, user
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -47,6 +47,8 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if get_origin(hint) in (Union, UnionType):
         return st.one_of(map(values_of, arguments))
+    if get_origin(hint) is Mapping:
+        return st.dictionaries(*map(values_of, arguments), max_size=3)
     assert get_origin(hint) is tuple
     assert arguments[1] is ...
     return st.lists(values_of(arguments[0]), max_size=3).map(tuple)
@@ -78,6 +80,13 @@ def test_content_is_cut_out_by_its_hash_and_the_rest_stays():
     assert (len(key), content.count(b"word")) == (32, 80)
     assert b"word" not in body
     assert encode(dataclasses.replace(event, agent="critic", entry=7))[1] == [(key, content)]
+
+
+@pytest.mark.parametrize("output", ["word " * 80, "\ud800 " * 80])
+def test_every_reference_to_content_can_be_found_without_decoding(output: str):
+    body, [(key, _)] = encode(RunFinished(run_id="run", stop_reason="done", output=output, error="\udfff"))
+
+    assert references(body) == [key]
 
 
 def test_short_content_stays_inline_unless_it_looks_like_a_reference():

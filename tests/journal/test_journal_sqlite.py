@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from journal_samples import a_run, numbered, started, turn
+from journal_samples import a_run, an_answer, numbered, started, turn
 
 from harness.errors import StoreError
 from harness.journal import SqliteJournal, writer
@@ -209,12 +209,119 @@ async def test_a_reader_cannot_append(path: Path):
         SqliteJournal.open_reader(path).append(a_run(run_id="more"))
 
 
+async def test_a_reader_takes_answers_but_neither_runs_nor_deletions(path: Path):
+    await write(path)
+    reader = SqliteJournal.open_reader(path)
+
+    reader.answer("run", an_answer())
+
+    assert reader.answers("run") == [an_answer()]
+    for refused in (reader.claim("run"), reader.delete(["run"])):
+        with pytest.raises(StoreError, match="opened for reading; open it for writing to"):
+            await refused
+
+
+async def test_answers_lie_in_a_file_of_their_own_for_their_owner_only(path: Path):
+    await write(path)
+    SqliteJournal.open_reader(path).answer("run", an_answer())
+
+    assert stat.S_IMODE((path.parent / "journal-answers.db").stat().st_mode) == 0o600
+    with closing(sqlite3.connect(path.parent / "journal-answers.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+async def test_of_many_answers_at_once_each_question_takes_one(path: Path, in_process: Start):
+    await write(path)
+    processes = [in_process("answer", path, name) for name in ("Ada", "Grace", "Edsger")]
+    said = [process.communicate()[0].split() for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    kept = SqliteJournal.open_reader(path).answers("run")
+    assert sorted(answer.number for answer in kept) == list(range(20))
+    for name, taken in zip(("Ada", "Grace", "Edsger"), said, strict=True):
+        assert sorted(answer.number for answer in kept if answer.by == name) == sorted(map(int, taken))
+
+
+async def test_an_answer_survives_a_kill(path: Path, in_process: Start):
+    await write(path)
+    process = in_process("answer", path, "Ada", "and-die")
+    process.communicate()
+
+    assert process.returncode == -9
+    assert [answer.by for answer in SqliteJournal.open_reader(path).answers("run")] == ["Ada"] * 20
+
+
+async def test_answers_of_a_newer_harness_are_refused(path: Path):
+    await write(path)
+    reader = SqliteJournal.open_reader(path)
+    reader.answer("run", an_answer())
+    change(path.parent / "journal-answers.db", "PRAGMA user_version = 99")
+
+    with pytest.raises(StoreError, match=r"journal-answers.db was written by a newer harness"):
+        reader.answers("run")
+
+
+async def test_deleting_gives_the_space_back(path: Path):
+    journal = SqliteJournal(path)
+    journal.append(a_run(turns=500, run_id="large"))
+    journal.append(a_run())
+    await journal.durable()
+
+    freed = await journal.delete(["large"])
+    await journal.close()
+
+    assert freed > 200_000
+    with closing(sqlite3.connect(path)) as connection:
+        # Two pages; what is shorter stays in the events.
+        assert connection.execute("SELECT count(*) FROM content").fetchone() == (2,)
+    assert list(SqliteJournal.open_reader(path).read("run")) == a_run()
+
+
+async def test_a_kill_while_deleting_leaves_all_or_nothing_of_a_run(path: Path, in_process: Start):
+    process = in_process("delete", path)
+    assert process.stdout
+    deleted = int(process.stdout.readline())
+    while deleted < 3:
+        deleted = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+
+    reader = SqliteJournal.open_reader(path)
+    left = {run.run_id for run in reader.runs()}
+    assert left in ({f"run-{number}" for number in range(done, 100)} for done in range(deleted, 100))
+    for run_id in left:
+        assert list(reader.read(run_id)) == a_run(turns=50, run_id=run_id)
+
+
+async def test_a_full_disk_still_takes_deletions(small_disk: Path):
+    path = small_disk / "journal.db"
+    for name in ("old", "first", "second"):
+        journal = SqliteJournal(path)
+        journal.append(a_run(turns=140, run_id=name))
+        await journal.close()
+    journal = SqliteJournal(path)
+
+    # Too full to write the file anew, yet the space is used again.
+    assert await journal.delete(["old"]) == 0
+    journal.append(a_run(turns=100, run_id="new"))
+    await journal.durable()
+
+    for name in ("first", "second"):
+        assert list(journal.read(name)) == a_run(turns=140, run_id=name)
+    assert list(journal.read("new")) == a_run(turns=100, run_id="new")
+    await journal.close()
+
+
 async def test_a_closed_journal_accepts_nothing(path: Path):
     journal = SqliteJournal(path)
     await journal.close()
 
     with pytest.raises(StoreError, match="is closed"):
         journal.append(a_run())
+    with pytest.raises(StoreError, match="is closed"):
+        await journal.claim("run")
+    with pytest.raises(StoreError, match="is closed"):
+        await journal.delete(["run"])
 
 
 async def test_files_are_for_their_owner_only(tmp_path: Path):

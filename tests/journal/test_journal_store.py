@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from journal_samples import a_run, numbered, started
+from journal_samples import a_run, an_answer, numbered, started
 
-from harness.errors import StoreError, UsageError
+from harness.errors import RunTaken, StoreError, UsageError
 from harness.journal import (
     DirectoryJournal,
     Journal,
@@ -18,6 +18,7 @@ from harness.journal import (
     open_journal,
     resolve_run,
 )
+from harness.journal.answers import AnswerFile
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +125,125 @@ async def test_a_run_another_process_is_writing_cannot_be_continued(tmp_path: Pa
     with pytest.raises(StoreError, match=f"is being written by process {process.pid}"):
         journal.append(numbered([started()], run_id=run_id, start=len(a_run())))
     await journal.close()
+
+
+async def test_a_run_of_a_live_process_cannot_be_claimed(tmp_path: Path, in_process: Start):
+    process = in_process("hold", tmp_path)
+    assert process.stdout
+    run_id = process.stdout.readline().strip()
+
+    journal = DirectoryJournal(tmp_path)
+    with pytest.raises(RunTaken) as caught:
+        await journal.claim(run_id)
+    assert str(caught.value) == (
+        f"run {run_id} is in {tmp_path / 'journal.db'}, which is being written by process {process.pid}; "
+        "wait until that process ends, or end it, and try again"
+    )
+
+    process.kill()
+    process.wait()
+    await journal.claim(run_id)
+    journal.append(numbered([started()], run_id=run_id, start=len(a_run())))
+    await journal.durable(run_id)
+    with pytest.raises(StoreError, match="is being written by process"):
+        SqliteJournal(tmp_path / "journal.db")
+    await journal.close()
+
+
+async def test_claiming_a_new_run_lets_it_begin_in_the_own_file(tmp_path: Path):
+    first, second = DirectoryJournal(tmp_path), DirectoryJournal(tmp_path)
+    await second.claim("run")
+    second.append(a_run())
+    await second.durable("run")
+
+    assert list(SqliteJournal.open_reader(second.path).read("run")) == a_run()
+    await first.close()
+    await second.close()
+
+
+async def test_all_processes_share_the_answers_of_a_directory(tmp_path: Path):
+    first, second = DirectoryJournal(tmp_path), DirectoryJournal(tmp_path)
+    second.append(a_run())
+    await second.durable()
+    open_journal(tmp_path, write=False).answer("run", an_answer())
+
+    assert first.answers("run") == second.answers("run") == [an_answer()]
+    with pytest.raises(UsageError, match="answered before: approved by Ada"):
+        first.answer("run", an_answer())
+    await first.close()
+    await second.close()
+    assert list(AnswerFile(tmp_path / "answers.db").left("run")) == [an_answer()]
+
+
+async def test_a_directory_opened_for_reading_takes_answers_only(tmp_path: Path):
+    journal = DirectoryJournal(tmp_path)
+    journal.append(a_run())
+    await journal.close()
+    reader = open_journal(tmp_path, write=False)
+
+    with pytest.raises(StoreError, match="opened for reading; open it for writing to append to it"):
+        reader.append(a_run(run_id="other"))
+    for refused in (reader.claim("run"), reader.delete(["run"])):
+        with pytest.raises(StoreError, match="opened for reading; open it for writing to"):
+            await refused
+
+
+async def test_runs_are_deleted_from_every_file_and_the_files_are_free_again(tmp_path: Path):
+    journals = [DirectoryJournal(tmp_path) for _ in range(3)]
+    for number, journal in enumerate(journals):
+        journal.append(a_run(turns=200, run_id=f"large-{number}"))
+        journal.append(a_run(run_id=f"small-{number}"))
+        journal.answer(f"large-{number}", an_answer())
+        await journal.close()
+
+    journal = DirectoryJournal(tmp_path)
+    freed = await journal.delete([f"large-{number}" for number in range(3)])
+
+    assert freed > 3 * 80_000
+    assert [run.run_id for run in journal.runs()] == ["small-2", "small-1", "small-0"]
+    for number in range(3):
+        assert list(journal.read(f"small-{number}")) == a_run(run_id=f"small-{number}")
+        assert journal.answers(f"large-{number}") == []
+    others = [DirectoryJournal(tmp_path) for _ in range(2)]
+    assert [other.path.name for other in others] == ["journal-2.db", "journal-3.db"]
+    for each in (journal, *others):
+        await each.close()
+
+
+async def test_nothing_is_deleted_if_one_run_is_in_the_hands_of_a_live_process(
+    tmp_path: Path, in_process: Start
+):
+    journal = DirectoryJournal(tmp_path)
+    journal.append(a_run())
+    await journal.durable()
+    process = in_process("hold", tmp_path)
+    assert process.stdout
+    run_id = process.stdout.readline().strip()
+
+    with pytest.raises(RunTaken, match=f"run {run_id} is in .* written by process {process.pid}"):
+        await journal.delete(["run", run_id])
+
+    assert list(journal.read("run")) == a_run()
+    process.communicate()
+    await journal.delete(["run", run_id])
+    assert journal.runs() == []
+    await journal.close()
+
+
+async def test_a_deletion_leaves_the_runs_that_are_being_written_in_their_files(tmp_path: Path):
+    run = a_run()
+    first, second = DirectoryJournal(tmp_path), DirectoryJournal(tmp_path)
+    second.append([*a_run(run_id="old"), *run[:4]])
+    await second.close()
+    await first.claim("run")
+    first.append(run[4:6])
+
+    await first.delete(["old"])
+    first.append(run[6:])
+    await first.durable("run")
+
+    assert list(first.read("run")) == run
+    await first.close()
 
 
 async def test_a_store_that_cannot_be_made_names_the_place(tmp_path: Path):

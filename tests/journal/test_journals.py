@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from journal_samples import a_run, finished, numbered, started, turn
+from journal_samples import a_run, an_answer, finished, numbered, started, turn
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.events import Recorded
-from harness.journal import Journal, RunSummary, open_journal
+from harness.journal import Answer, Journal, RunSummary, open_journal
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +136,120 @@ async def test_a_reader_that_stops_early_disturbs_nobody(journal: Journal):
 def rest_is_a_prefix(rest: list[Recorded]) -> bool:
     """Whether a reading that began earlier went on in order; it may or may not see what came later."""
     return rest == a_run()[1 : 1 + len(rest)]
+
+
+async def test_a_claimed_run_is_continued(journal: Journal):
+    run = a_run()
+    await journal.claim("run")
+    journal.append(run[:4])
+    await journal.durable("run")
+
+    await journal.claim("run")
+    journal.append(run[4:])
+
+    assert list(journal.read("run")) == run
+
+
+async def test_waiting_for_one_run_is_enough_to_have_it_on_disk(journal: Journal):
+    journal.append(a_run())
+    journal.append(a_run(run_id="other"))
+    await journal.durable("run")
+    await journal.durable("nobody")
+
+    assert list(journal.read("run")) == a_run()
+
+
+async def test_answers_are_found_by_whoever_carries_on_the_run(journal: Journal):
+    answers = [an_answer(), an_answer("denied", number=2), an_answer("did_not_happen", turn=2)]
+    journal.append(a_run())
+
+    for answer in answers:
+        journal.answer("run", answer)
+
+    assert sorted(journal.answers("run"), key=lambda answer: (answer.key, answer.number)) == answers
+    assert journal.answers("other") == []
+
+
+async def test_a_question_is_answered_once(journal: Journal):
+    journal.answer("run", an_answer())
+    journal.answer("other", an_answer("denied"))
+
+    with pytest.raises(UsageError) as caught:
+        journal.answer("run", an_answer("denied"))
+
+    assert str(caught.value) == (
+        "question 1 of call lead/turn-1/0 has been answered before: approved by Ada, "
+        "2026-11-25 01:34:15 UTC; resume the run to carry on with that answer"
+    )
+    assert journal.answers("run") == [an_answer()]
+    assert journal.answers("other") == [an_answer("denied")]
+
+
+async def test_an_answer_needs_neither_words_nor_a_name(journal: Journal):
+    answer = Answer(key="lead/turn-1/0", number=1, decision="expired", at=1000.0)
+    journal.answer("run", answer)
+
+    assert journal.answers("run") == [answer]
+    with pytest.raises(UsageError, match="expired by somebody, 1970-01-01 00:16:40 UTC"):
+        journal.answer("run", answer)
+
+
+async def test_a_deleted_run_is_gone_and_all_others_are_as_before(journal: Journal):
+    for run_id in ("first", "second", "third"):
+        # All hold the same pages, and one more each.
+        own = numbered([*turn(hash(run_id))], run_id=run_id, start=len(a_run(turns=3)))
+        journal.append([*a_run(turns=3, run_id=run_id), *own])
+        journal.answer(run_id, an_answer())
+    await journal.durable()
+    kept = {run_id: list(journal.read(run_id)) for run_id in ("first", "third")}
+
+    await journal.delete(["second", "nobody"])
+
+    assert {run.run_id for run in journal.runs()} == {"first", "third"}
+    assert {run_id: list(journal.read(run_id)) for run_id in ("first", "third")} == kept
+    assert [journal.answers(run_id) for run_id in ("first", "second", "third")] == [
+        [an_answer()],
+        [],
+        [an_answer()],
+    ]
+    assert list(journal.read("second")) == []
+
+
+async def test_what_was_deleted_may_come_again(journal: Journal):
+    journal.append(a_run())
+    await journal.delete(["run"])
+
+    # The same content, which the journal must not believe to be there still.
+    journal.append(a_run())
+    journal.append(a_run(run_id="other"))
+    await journal.durable()
+
+    assert list(journal.read("run")) == a_run()
+    assert list(journal.read("other")) == a_run(run_id="other")
+
+
+async def test_runs_go_on_while_others_are_deleted(journal: Journal):
+    for number in range(10):
+        journal.append(a_run(turns=20, run_id=f"old-{number}"))
+
+    async def write(run_id: str) -> None:
+        for recorded in a_run(turns=20, run_id=run_id):
+            journal.append([recorded])
+            await journal.durable(run_id)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(write, f"new-{number}")
+        for number in range(10):
+            await journal.delete([f"old-{number}"])
+
+    assert {run.run_id for run in journal.runs()} == {f"new-{number}" for number in range(5)}
+    for number in range(5):
+        assert list(journal.read(f"new-{number}")) == a_run(turns=20, run_id=f"new-{number}")
+
+
+async def test_deleting_nothing_is_no_fault(journal: Journal):
+    assert await journal.delete([]) == 0
 
 
 async def test_closing_twice_is_no_fault(journal: Journal):

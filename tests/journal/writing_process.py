@@ -5,10 +5,13 @@ die STORE N        writes N turns, waits for the disk after each, starts one mor
 on STORE           goes on until it is killed, printing each sequence that is durable
 fill STORE BYTES   goes on until writing fails, no file being longer than BYTES; then a report
 forget STORE       writes a run and ends without closing the store
+answer STORE NAME  answers twenty questions unless others were faster, and prints which; then it may die
+delete STORE       writes a hundred runs, deletes them one by one and prints how many are gone
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -17,9 +20,9 @@ import sys
 from itertools import count
 
 import anyio
-from journal_samples import a_run, numbered, turn
+from journal_samples import a_run, an_answer, numbered, turn
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 from harness.journal import Journal, open_journal
 
 
@@ -78,6 +81,29 @@ async def forget(store: str) -> None:
     open_journal(store, write=True).append(a_run())
 
 
+async def answer(store: str, name: str, then: str = "") -> None:
+    reader = open_journal(store, write=False)
+    for number in range(20):
+        try:
+            reader.answer("run", dataclasses.replace(an_answer(number=number), by=name))
+        except UsageError:
+            continue
+        say(number)
+    if then:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def delete(store: str) -> None:
+    journal = open_journal(store, write=True)
+    runs = [f"run-{number}" for number in range(100)]
+    for run_id in runs:
+        journal.append(a_run(turns=50, run_id=run_id))
+    await journal.durable()
+    for number, run_id in enumerate(runs, 1):
+        await journal.delete([run_id])
+        say(number)
+
+
 async def write_until_it_fails(journal: Journal, *, tell: bool) -> tuple[int, str]:
     acknowledged = 0
     for number in count():
@@ -94,5 +120,13 @@ async def write_until_it_fails(journal: Journal, *, tell: bool) -> tuple[int, st
 
 
 if __name__ == "__main__":
-    what = {"hold": hold, "die": die, "on": go_on, "fill": fill, "forget": forget}[sys.argv[1]]
-    anyio.run(what, *sys.argv[2:])
+    acts = {
+        "hold": hold,
+        "die": die,
+        "on": go_on,
+        "fill": fill,
+        "forget": forget,
+        "answer": answer,
+        "delete": delete,
+    }
+    anyio.run(acts[sys.argv[1]], *sys.argv[2:])

@@ -70,7 +70,9 @@ def models() -> dict[str, harness.ScriptedModel]:
             says("X is at line 4, A at 5."),
         ),
         "scout": scripted(
-            calls("desk.look", pages="many"), calls("desk.look", pages=1), says("Line 4. Größe: 1 µm, 日本語.")
+            calls("desk.look", pages="many"),
+            calls("desk.look", pages=1),
+            says("Line 4. Größe: 1 µm, 日本語."),
         ),
         "digger": scripted(calls("desk.look", pages=3), calls("desk.look", pages=3), says("Never said.")),
     }
@@ -85,7 +87,14 @@ async def main(target: Path) -> None:
         ) as opened:
             print(await opened.run("Where is X?"))
         async with harness.open(
-            team, store=target, models={"lead": scripted(ModelError("the model is away")), "scout": scripted(), "digger": scripted()}, toolsets=[FunctionToolset("desk", look, fail)]
+            team,
+            store=target,
+            models={
+                "lead": scripted(ModelError("the model is away")),
+                "scout": scripted(),
+                "digger": scripted(),
+            },
+            toolsets=[FunctionToolset("desk", look, fail)],
         ) as opened:
             print(await opened.run("Who is away?"))
         (Path(folder) / "docs").mkdir()
