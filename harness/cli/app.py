@@ -150,6 +150,74 @@ def show(
 
 
 @app.command()
+def serve(
+    team: TeamFile,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8321,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOKEN", help="Let in whoever sends it; may be repeated. [env: HARNESS_TOKEN]"),
+    ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An agent clients may start at, or *; may be repeated. [default: the entry]"
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name clients may call the server by; may be repeated."),
+    ] = None,
+    max_runs: Annotated[int, typer.Option(help="Runs at the same time.")] = 100,
+    rate: Annotated[int, typer.Option(help="Requests a minute of one client; 0 for no limit.")] = 600,
+    grace: Annotated[float, typer.Option(help="Seconds runs may go on when the server stops.")] = 10.0,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Carry on what was cut off or interrupted.")
+    ] = True,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Be an MCP server on standard input and output instead.")
+    ] = False,
+    set_: Overrides = None,
+    store: Store = None,
+    trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
+) -> None:
+    """Serve a team: runs over HTTP, an MCP server at /mcp, an OpenAI-compatible endpoint at /v1.
+
+    On SIGTERM or Ctrl-C runs may end for a while; the rest is interrupted and carried on by the next
+    `harness serve` of the team on the same store.
+
+        harness serve team.yaml
+        curl -d '{"task": "..."}' http://127.0.0.1:8321/runs
+    """
+    from harness.cli.serve import ServeRequest, serve_team
+    from harness.serve.options import ServeOptions
+
+    options = ServeOptions(
+        agents=tuple(agent or ()),
+        max_runs=max_runs,
+        requests_per_minute=rate,
+        grace_seconds=grace,
+        carry_on=resume,
+    )
+    raise typer.Exit(
+        serve_team(
+            ServeRequest(
+                team=team,
+                overrides=tuple(set_ or ()),
+                store=store,
+                host=host,
+                port=port,
+                tokens=tuple(token or ()),
+                allowed_hosts=tuple(allow_host or ()),
+                options=options,
+                stdio=stdio,
+                trace=trace,
+            )
+        )
+    )
+
+
+@app.command()
 def doctor(json: Json = False, store: Store = None) -> None:
     """Say what this machine offers and what is missing, with what to do about it."""
     from harness.cli.doctor import examine

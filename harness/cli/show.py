@@ -6,13 +6,14 @@ import os
 import sys
 from datetime import UTC, datetime
 
-from harness.cli.run_team import event_view, print_result
-from harness.cli.terminal import count, dollars, json_line, one_line, plain, table
+from harness.cli.run_team import print_result
+from harness.cli.terminal import count, dollars, one_line, plain, table
 from harness.events import PlanCreated, Recorded, ToolCallFinished
 from harness.harness import DEFAULT_STORE
 from harness.journal import Journal, RunSummary, open_journal, resolve_run
 from harness.loop.state import AgentState, RunState, fold
 from harness.run import RunResult
+from harness.views import event_view, json_line
 
 
 def _open(store: str | None) -> Journal:

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import orjson
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 """C0 but tab and newline, DEL, C1, bidirectional marks, zero-width and tag characters."""
-
-_C1 = re.compile("[\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
@@ -25,11 +20,6 @@ def one_line(text: str, width: int) -> str:
     """Return `text` on one line, cut to `width` characters."""
     flat = plain(" ".join(text.split()))
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
-
-
-def json_line(value: Any) -> str:
-    """Return `value` as one line of JSON that is safe to show on a terminal."""
-    return _C1.sub(lambda match: f"\\u{ord(match.group()):04x}", orjson.dumps(value).decode())
 
 
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
