@@ -24,7 +24,7 @@ from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
 from harness.events import Ancestry, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
-from harness.loop.approvals import Reply, answer_to, find_question
+from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
 from harness.loop.state import fold
@@ -153,6 +153,7 @@ class Harness:
         *,
         set: Mapping[str, object] | None = None,
         changes: Changes | None = None,
+        described: Sequence[str] = (),
     ) -> Run:
         """Begin a new run from what an old one had done before the turn `at` came of it, and go on live.
 
@@ -160,6 +161,7 @@ class Harness:
             at: `PATH/turn-N`, the first turn that is asked anew.
             set: Values of the team file to change, as in `{"agents.lead.model": "qwen"}`.
             changes: What else is different.
+            described: Changes that the team of this harness already has, for the record.
 
         Raises:
             UsageError: There is no such run, turn or entry.
@@ -176,14 +178,16 @@ class Harness:
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[f"--set {one}" for one in settings],
+            settings=[*described, *(f"--set {one}" for one in settings)],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
         started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
         return await self._begin(log, started, crew=crew)
 
     def _variant(self, settings: Sequence[str]) -> _Crew:
-        team = restore_team(self.team.source, base=self.team.base, overrides=settings)
+        team = restore_team(
+            self.team.source, base=self.team.base, overrides=settings, servers=_names(self._wiring.toolsets)
+        )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
         return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
@@ -225,10 +229,10 @@ class Harness:
         """
         live = self.live.get(run_id)
         state = live.state if live else fold(self.journal.read(run_id))
-        question = find_question(state.waiting.values(), call)
         reply = Reply(allow, arguments, content, happened, by, reason)
-        answer = answer_to(question, reply, at=self._wiring.clock())
-        self.journal.answer(run_id, answer)
+        answer = leave_answer(
+            self.journal, run_id, state.waiting.values(), call, reply, at=self._wiring.clock()
+        )
         if live is not None:
             if live.answer(answer):
                 return live
@@ -364,7 +368,9 @@ async def open_harness(
         TeamError: The team file is wrong.
         StoreError: The store cannot be opened.
     """
-    loaded = team if isinstance(team, Team) else load_team(team, overrides=overrides)
+    loaded = (
+        team if isinstance(team, Team) else load_team(team, overrides=overrides, servers=_names(toolsets))
+    )
     _check_prices(loaded.spec)
     given = models or {}
     failure: Exception | None = None
@@ -374,15 +380,15 @@ async def open_harness(
             stack.push_async_callback(journal.close)
         by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
-        servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
+        tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)
         if tracing is not None:
             stack.callback(_close_tracing, tracing)
-        await stack.enter_async_context(servers.opened())
+        await stack.enter_async_context(tool_servers.opened())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         _spare_the_garbage_collector()
         try:
-            crew = _Crew(loaded, by_agent, servers)
+            crew = _Crew(loaded, by_agent, tool_servers)
             yield Harness(_Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
         except Exception as error:
             # Raised again outside the task group, which would wrap it in an ExceptionGroup.
@@ -409,6 +415,11 @@ def _spare_the_garbage_collector() -> None:
     gc.freeze()
     if gc.get_threshold() == _DEFAULT_THRESHOLDS:
         gc.set_threshold(*_CALMER_THRESHOLDS)
+
+
+def _names(toolsets: Sequence[Toolset]) -> list[str]:
+    """Return the names of the servers that toolsets stand for."""
+    return [name for toolset in toolsets if (name := getattr(toolset, "server", ""))]
 
 
 def _check_prices(spec: TeamSpec) -> None:

@@ -334,8 +334,10 @@ class TeamRun:
             with self.activity.outside():
                 opened = self.tools(spec.tools, agent=path, emit=self.log.emit)
                 live = await stack.enter_async_context(opened)
-            as_now = began is None or past.check == "nothing"
-            yield live if as_now else recorded_tools(began, past.effects(path), live)
+            if began is None or past.check == "nothing":
+                yield live
+            else:
+                yield recorded_tools(began, past.effects(path), live)
 
     async def _never_begin(self, path: str) -> None:
         """Do what the record says instead of beginning an agent run, and do not return."""
