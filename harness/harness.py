@@ -34,6 +34,7 @@ from harness.models.port import Model
 from harness.models.tokens import token_counter
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
+from harness.sessions import carried_context
 from harness.team import Team, TeamSpec, load_team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
@@ -112,6 +113,7 @@ class Harness:
             entry=entry or self.team.spec.entry,
             session=session,
             traceparent=traceparent,
+            earlier=carried_context(self.journal, session, count=token_counter()) if session else (),
         )
         return await self._begin(log, started)
 
@@ -181,7 +183,9 @@ class Harness:
             settings=[*described, *(f"--set {one}" for one in settings)],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
-        started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
+        started = _started(
+            crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry, earlier=fork.earlier
+        )
         return await self._begin(log, started, crew=crew)
 
     def _variant(self, settings: Sequence[str]) -> _Crew:
@@ -307,6 +311,7 @@ class Harness:
                     run.notices,
                     token_counter(),
                     started.entry,
+                    started.earlier,
                     partial(self.journal.answers, run.id),
                 )
                 run.prepare(team_run)
@@ -325,6 +330,7 @@ def _started(
     session: str = "",
     traceparent: str = "",
     forked_from: Ancestry | None = None,
+    earlier: tuple[Message, ...] = (),
 ) -> RunStarted:
     return RunStarted(
         team_name=team.spec.name,
@@ -338,6 +344,7 @@ def _started(
         variables=team.variables,
         traceparent=traceparent,
         forked_from=forked_from,
+        earlier=earlier,
     )
 
 

@@ -93,6 +93,8 @@ class TeamRun:
     count_tokens: CountTokens
     entry: str
     """Name of the agent that receives the task."""
+    earlier: Sequence[Message] = ()
+    """What the entry agent is told of earlier runs of the session."""
     answers: Callable[[], Iterable[Answer]] = tuple
     """Returns the answers that other processes have left for this run."""
     permissions: Permissions = field(init=False)
@@ -313,6 +315,8 @@ class TeamRun:
                 delegation.owner = agent
             self._began(agent, spec, tools, brief, call, task_id)
             agent.append("system", system(spec.instructions))
+            for said in self.earlier if parent is None else ():
+                agent.append("session", said)
             agent.append("brief" if parent else "task", message)
             yield agent
 
