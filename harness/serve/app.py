@@ -78,9 +78,11 @@ def create_app(
 async def _opened(harness: Harness, options: ServeOptions) -> AsyncGenerator[Serving]:
     """Serve the runs of `harness` for as long as the context lasts."""
     reception = Reception(harness, options)
-    async with Following(harness).opened() as following, anyio.create_task_group() as tasks:
-        if options.carry_on:
-            tasks.start_soon(reception.carry_on)
+    if options.carry_on:
+        await reception.look_back()
+    following = Following(harness, reception.expected)
+    async with following.opened(), anyio.create_task_group() as tasks:
+        tasks.start_soon(reception.carry_on)
         serving = Serving(reception, following, options, anyio.Event())
         try:
             yield serving

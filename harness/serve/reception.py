@@ -65,6 +65,8 @@ class Reception:
         self.harness = harness
         self.options = options
         self.draining = False
+        self.expected: dict[str, None] = {}
+        """Runs that an earlier process left and that will be carried on; their streams go on too."""
         self._keyed = anyio.Lock()
         self._reading = anyio.CapacityLimiter(8)
 
@@ -164,25 +166,30 @@ class Reception:
         await run.cancel()
         return run
 
-    async def carry_on(self) -> None:
-        """Carry on what an earlier process left unfinished, as many runs at once as there is room for."""
+    async def look_back(self) -> None:
+        """Learn which runs an earlier process has left unfinished."""
         try:
-            left = [summary for summary in await self.runs() if self._was_left(summary)]
+            left = [summary.run_id for summary in await self.runs() if self._was_left(summary)]
         except HarnessError as error:
             log.warning("no run can be carried on: %s", error)
-            return
-        for summary in reversed(left):
+        else:
+            self.expected.update(dict.fromkeys(reversed(left)))
+
+    async def carry_on(self) -> None:
+        """Carry them on, the oldest first, as many at once as there is room for."""
+        for run_id in tuple(self.expected):
             while len(self.harness.live) >= self.options.max_runs:
                 await self._one_ends()
-            if self.draining or summary.run_id in self.harness.live:
-                continue
             try:
-                await self.harness.resume(summary.run_id)
-                log.info("run %s is carried on", summary.run_id)
+                if not self.draining and run_id not in self.harness.live:
+                    await self.harness.resume(run_id)
+                    log.info("run %s is carried on", run_id)
             except RunTaken:
-                log.info("run %s goes on in another process", summary.run_id)
+                log.info("run %s goes on in another process", run_id)
             except HarnessError as error:
-                log.warning("run %s cannot be carried on: %s", summary.run_id, error)
+                log.warning("run %s cannot be carried on: %s", run_id, error)
+            finally:
+                self.expected.pop(run_id, None)
 
     async def drain(self) -> None:
         """Take nothing in any more, let runs end for a while, and interrupt the rest."""

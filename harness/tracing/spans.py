@@ -147,7 +147,7 @@ class SpanProjector:
     # --- the run ---
 
     def _run_started(self, event: RunStarted, run_id: str, at: int) -> None:
-        self._maker = SpanMaker(run_id, event.harness_version, self._resource)
+        self._maker = SpanMaker(run_id, event.harness_version, self._resource, caller=event.traceparent)
         attributes: Attributes = {
             semconv.WORKFLOW_NAME: event.team_name,
             semconv.TEAM_DIGEST: event.team_digest,
