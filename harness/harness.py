@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
-from harness.events import Ancestry, RunResumed, RunStarted
+from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
@@ -145,7 +145,8 @@ class Harness:
             run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
         )
         if self._wiring.tracing is not None:
-            self._wiring.tracing.skip(run_id, resumption.kept)
+            ended = isinstance(recorded[-1].event, RunFinished)
+            self._wiring.tracing.skip(run_id, resumption.kept, ended=ended)
         return await self._begin(log, resumption.started, resumed=resumption.event)
 
     async def fork(
