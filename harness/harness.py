@@ -233,11 +233,11 @@ class Harness:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
         live = self.live.get(run_id)
-        state = live.state if live else fold(self.journal.read(run_id))
+        # A question that a crash could take back must not leave its answer to another one.
+        await self.journal.durable(run_id)
+        waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
-        answer = leave_answer(
-            self.journal, run_id, state.waiting.values(), call, reply, at=self._wiring.clock()
-        )
+        answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
         if live is not None:
             if live.answer(answer):
                 return live
@@ -317,7 +317,11 @@ class Harness:
                 )
                 run.prepare(team_run)
                 ready.set()
-                await run.drive(team_run, started.task)
+                try:
+                    await run.drive(team_run, started.task)
+                finally:
+                    # Before its servers are closed: whoever waited for it may resume it at once.
+                    self.live.pop(run.id, None)
         finally:
             ready.set()
             self.live.pop(run.id, None)

@@ -155,8 +155,8 @@ class Run:
         await self._over.wait()
 
     def answer(self, answer: Answer) -> bool:
-        """Take an answer to a question; return False if nothing here waits for it any more."""
-        return self._team_run is not None and self._team_run.approvals.give(answer)
+        """Take an answer that was left; return False if the run has ended or been suspended without it."""
+        return not self.is_over and (self._team_run is None or self._team_run.approvals.give(answer))
 
     def prepare(self, team_run: TeamRun) -> None:
         """Know what carries the run out; called once, by the harness that starts it."""

@@ -78,12 +78,16 @@ class Approvals:
         return decided
 
     def give(self, answer: Answer) -> bool:
-        """Take an answer to an open question; return False if none is open that it fits."""
+        """Take an answer that was left; return False if the run has been suspended without it.
+
+        A run that is carried out again may not have come to its question yet; it will find the answer.
+        """
         entry = self._open.get(answer.key)
-        if self._suspended or entry is None or entry.question.number != answer.number or entry.answer:
+        if self._suspended:
             return False
-        entry.answer = answer
-        entry.answered.set()
+        if entry is not None and entry.question.number == answer.number and entry.answer is None:
+            entry.answer = answer
+            entry.answered.set()
         return True
 
     async def attend(self, activity: Activity) -> None:
