@@ -113,7 +113,7 @@ class Ancestry:
 class RunStarted:
     """A task was given to a team."""
 
-    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task")
+    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task", "earlier")
     type: Literal["run.started"] = "run.started"
     team_name: str
     team_digest: str
@@ -127,6 +127,8 @@ class RunStarted:
     """The team file, or the directory its relative paths begin at; for carrying the run on here."""
     session: str = ""
     """The thread of runs this one belongs to."""
+    earlier: tuple[Message, ...] = ()
+    """Tasks and answers of earlier runs of the session, which stand in the window before the task."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values of the variables that the models see, so that the run can be replayed elsewhere."""
     traceparent: str = ""
@@ -228,7 +230,7 @@ class EntryAppended:
     entry: int
     """Position in the window, from 0."""
     origin: str
-    """`system`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
+    """`system`, `session`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
     message: Message
     tokens: int
 

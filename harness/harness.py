@@ -24,7 +24,7 @@ from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
 from harness.events import Ancestry, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
-from harness.loop.approvals import Reply, answer_to, find_question
+from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
 from harness.loop.state import fold
@@ -34,6 +34,7 @@ from harness.models.port import Model
 from harness.models.tokens import token_counter
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
+from harness.sessions import carried_context
 from harness.team import Team, TeamSpec, load_team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
@@ -112,6 +113,7 @@ class Harness:
             entry=entry or self.team.spec.entry,
             session=session,
             traceparent=traceparent,
+            earlier=carried_context(self.journal, session, count=token_counter()) if session else (),
         )
         return await self._begin(log, started)
 
@@ -153,6 +155,7 @@ class Harness:
         *,
         set: Mapping[str, object] | None = None,
         changes: Changes | None = None,
+        described: Sequence[str] = (),
     ) -> Run:
         """Begin a new run from what an old one had done before the turn `at` came of it, and go on live.
 
@@ -160,6 +163,7 @@ class Harness:
             at: `PATH/turn-N`, the first turn that is asked anew.
             set: Values of the team file to change, as in `{"agents.lead.model": "qwen"}`.
             changes: What else is different.
+            described: Changes that the team of this harness already has, for the record.
 
         Raises:
             UsageError: There is no such run, turn or entry.
@@ -176,14 +180,18 @@ class Harness:
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[f"--set {one}" for one in settings],
+            settings=[*described, *(f"--set {one}" for one in settings)],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
-        started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
+        started = _started(
+            crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry, earlier=fork.earlier
+        )
         return await self._begin(log, started, crew=crew)
 
     def _variant(self, settings: Sequence[str]) -> _Crew:
-        team = restore_team(self.team.source, base=self.team.base, overrides=settings)
+        team = restore_team(
+            self.team.source, base=self.team.base, overrides=settings, servers=_names(self._wiring.toolsets)
+        )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
         return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
@@ -225,10 +233,10 @@ class Harness:
         """
         live = self.live.get(run_id)
         state = live.state if live else fold(self.journal.read(run_id))
-        question = find_question(state.waiting.values(), call)
         reply = Reply(allow, arguments, content, happened, by, reason)
-        answer = answer_to(question, reply, at=self._wiring.clock())
-        self.journal.answer(run_id, answer)
+        answer = leave_answer(
+            self.journal, run_id, state.waiting.values(), call, reply, at=self._wiring.clock()
+        )
         if live is not None:
             if live.answer(answer):
                 return live
@@ -303,6 +311,7 @@ class Harness:
                     run.notices,
                     token_counter(),
                     started.entry,
+                    started.earlier,
                     partial(self.journal.answers, run.id),
                 )
                 run.prepare(team_run)
@@ -321,6 +330,7 @@ def _started(
     session: str = "",
     traceparent: str = "",
     forked_from: Ancestry | None = None,
+    earlier: tuple[Message, ...] = (),
 ) -> RunStarted:
     return RunStarted(
         team_name=team.spec.name,
@@ -334,6 +344,7 @@ def _started(
         variables=team.variables,
         traceparent=traceparent,
         forked_from=forked_from,
+        earlier=earlier,
     )
 
 
@@ -364,7 +375,9 @@ async def open_harness(
         TeamError: The team file is wrong.
         StoreError: The store cannot be opened.
     """
-    loaded = team if isinstance(team, Team) else load_team(team, overrides=overrides)
+    loaded = (
+        team if isinstance(team, Team) else load_team(team, overrides=overrides, servers=_names(toolsets))
+    )
     _check_prices(loaded.spec)
     given = models or {}
     failure: Exception | None = None
@@ -374,15 +387,15 @@ async def open_harness(
             stack.push_async_callback(journal.close)
         by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
-        servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
+        tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)
         if tracing is not None:
             stack.callback(_close_tracing, tracing)
-        await stack.enter_async_context(servers.opened())
+        await stack.enter_async_context(tool_servers.opened())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         _spare_the_garbage_collector()
         try:
-            crew = _Crew(loaded, by_agent, servers)
+            crew = _Crew(loaded, by_agent, tool_servers)
             yield Harness(_Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
         except Exception as error:
             # Raised again outside the task group, which would wrap it in an ExceptionGroup.
@@ -409,6 +422,11 @@ def _spare_the_garbage_collector() -> None:
     gc.freeze()
     if gc.get_threshold() == _DEFAULT_THRESHOLDS:
         gc.set_threshold(*_CALMER_THRESHOLDS)
+
+
+def _names(toolsets: Sequence[Toolset]) -> list[str]:
+    """Return the names of the servers that toolsets stand for."""
+    return [name for toolset in toolsets if (name := getattr(toolset, "server", ""))]
 
 
 def _check_prices(spec: TeamSpec) -> None:

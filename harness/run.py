@@ -66,6 +66,8 @@ class Run:
         self.id = log.run_id
         self.notices = Notices()
         """What is worth showing and not kept: text as it streams, progress of tools."""
+        self.begins_at = log.next_sequence
+        """Sequence of the first event that this process records of it; above 0 if it was resumed."""
         self._log = log
         self._journal = journal
         self._team_run: TeamRun | None = None

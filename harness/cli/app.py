@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import recorded
+from harness.cli.options import Json, Overrides, Store, TeamFile
+
 app = typer.Typer(
     name="harness",
     help="Run teams of agents from one YAML file. Every run is kept, and can be looked at and traced.",
@@ -17,20 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-TeamFile = Annotated[str, typer.Argument(metavar="TEAM", help="The team file.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the team file; may be repeated."),
-]
-Store = Annotated[
-    str | None,
-    typer.Option(help="Where runs are kept: a folder or a .db file. [default: $HARNESS_STORE or .harness]"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-RunReference = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a unique start of it, or `last`.")
-]
 
 
 @app.command()
@@ -45,11 +34,17 @@ def run(
     image: Annotated[list[Path] | None, typer.Option(help="An image to send with the task.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    session: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Go on with this thread of runs: what it came to is carried along."
+        ),
+    ] = "",
 ) -> None:
     """Run a team on a task and print its answer.
 
     The answer goes to standard output, progress to standard error. Exit code 0: done, 3: failed,
-    4: a limit was reached, 130: interrupted.
+    4: a limit was reached, 5: waits for a person, 130: interrupted (`harness resume` goes on).
 
         harness run team.yaml "Which documents describe the journal?"
         harness run team.yaml "..." --set models.default.api=offline --json
@@ -67,6 +62,7 @@ def run(
                 images=tuple(image or ()),
                 trace=trace,
                 quiet=quiet,
+                session=session,
             )
         )
     )
@@ -121,32 +117,7 @@ def tools(
     )
 
 
-@app.command()
-def runs(
-    store: Store = None,
-    json: Json = False,
-    limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
-) -> None:
-    """List the runs in a store, newest first."""
-    from harness.cli.show import list_runs
-
-    list_runs(store, limit=limit, as_json=json)
-
-
-@app.command()
-def show(
-    run: RunReference = "last",
-    store: Store = None,
-    json: Json = False,
-    events: Annotated[bool, typer.Option("--events", help="List every event.")] = False,
-    windows: Annotated[
-        bool, typer.Option("--windows", help="Show what stands in each agent's window.")
-    ] = False,
-) -> None:
-    """Show a run: its task, agents, plan, tool calls, answer and cost."""
-    from harness.cli.show import show_run
-
-    show_run(run, store, events=events, windows=windows, as_json=json)
+app.registered_commands += recorded.app.registered_commands
 
 
 @app.command()

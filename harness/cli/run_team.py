@@ -86,14 +86,15 @@ async def _interrupt(run: Run) -> None:
 
 
 async def _print_events(run: Run) -> None:
-    async for recorded in run.events():
+    async for recorded in run.events(after=run.begins_at - 1):
         print(json_line(event_view(recorded)), flush=True)
 
 
 def print_result(result: RunResult) -> None:
     """Print the answer with its sources, and how the run ended."""
     if isinstance(result.output, str):
-        print(plain(result.output))
+        if result.output or result.stop_reason == "done":
+            print(plain(result.output))
     else:
         print(json_line(result.output))
     if result.citations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
@@ -31,6 +32,11 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
         for row in every
     ]
     return "\n".join(lines)
+
+
+def when(at: float) -> str:
+    """Return a time, UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def count(number: float, noun: str) -> str:

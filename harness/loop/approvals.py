@@ -15,7 +15,7 @@ import anyio
 
 from harness.errors import UsageError
 from harness.events import ApprovalDecided, ApprovalRequested, Decision, QuestionKind
-from harness.journal.port import Answer
+from harness.journal.port import Answer, Journal
 from harness.loop.activity import LOOK_SECONDS, Activity
 from harness.loop.log import RunLog
 from harness.tools.port import schema_faults, schema_validator
@@ -148,6 +148,19 @@ class Reply:
     happened: bool | None = None
     by: str = ""
     reason: str = ""
+
+
+def leave_answer(
+    journal: Journal, run_id: str, waiting: Iterable[ApprovalRequested], call: str, reply: Reply, *, at: float
+) -> Answer:
+    """Answer the question of a call for good, for whoever carries the run; return the answer.
+
+    Raises:
+        UsageError: No such question waits, it has been answered, or the answer does not fit it.
+    """
+    answer = answer_to(find_question(waiting, call), reply, at=at)
+    journal.answer(run_id, answer)
+    return answer
 
 
 def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer:

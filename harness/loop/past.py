@@ -294,22 +294,27 @@ class Past:
                 self._ended.add(event.agent)
             case TurnStarted():
                 self._turns[event.agent] = event.turn
+            case LimitWasReached():
+                self._limits[event.agent] = event
+            case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
+                self._calls[event.key].append(event)
+                if isinstance(event, ToolCallStarted):
+                    self._effects[event.agent].setdefault(event.tool, event.effect)
+            case _:
+                self._remember_model_call(item)
+        self._lanes[lane_of(event)].append(item)
+
+    def _remember_model_call(self, item: Recorded) -> None:
+        event = item.event
+        match event:
             case ModelCallStarted():
                 self._requests[event.agent, event.turn] = item
             case ModelCallRetried() | ModelCallLost():
                 self._interludes[event.agent, event.turn].append(event)
             case ModelCallFinished():
                 self._replies[event.agent, event.turn] = event
-            case ToolCallStarted():
-                self._calls[event.key].append(event)
-                self._effects[event.agent].setdefault(event.tool, event.effect)
-            case ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
-                self._calls[event.key].append(event)
-            case LimitWasReached():
-                self._limits[event.agent] = event
             case _:
                 pass
-        self._lanes[lane_of(event)].append(item)
 
     def _measure(self, recorded: Iterable[Recorded]) -> None:
         """Add up what was used, for every agent run and all above it, and the time since it began."""

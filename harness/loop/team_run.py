@@ -93,6 +93,8 @@ class TeamRun:
     count_tokens: CountTokens
     entry: str
     """Name of the agent that receives the task."""
+    earlier: Sequence[Message] = ()
+    """What the entry agent is told of earlier runs of the session."""
     answers: Callable[[], Iterable[Answer]] = tuple
     """Returns the answers that other processes have left for this run."""
     permissions: Permissions = field(init=False)
@@ -313,6 +315,8 @@ class TeamRun:
                 delegation.owner = agent
             self._began(agent, spec, tools, brief, call, task_id)
             agent.append("system", system(spec.instructions))
+            for said in self.earlier if parent is None else ():
+                agent.append("session", said)
             agent.append("brief" if parent else "task", message)
             yield agent
 
@@ -334,8 +338,10 @@ class TeamRun:
             with self.activity.outside():
                 opened = self.tools(spec.tools, agent=path, emit=self.log.emit)
                 live = await stack.enter_async_context(opened)
-            as_now = began is None or past.check == "nothing"
-            yield live if as_now else recorded_tools(began, past.effects(path), live)
+            if began is None or past.check == "nothing":
+                yield live
+            else:
+                yield recorded_tools(began, past.effects(path), live)
 
     async def _never_begin(self, path: str) -> None:
         """Do what the record says instead of beginning an agent run, and do not return."""

@@ -64,6 +64,7 @@ class Fork:
     task: Message
     ancestry: Ancestry
     entry: str
+    earlier: tuple[Message, ...] = ()
 
 
 def plan_fork(
@@ -120,6 +121,7 @@ def plan_fork(
             cost=None if state.unpriced else state.cost,
         ),
         started.entry,
+        started.earlier,
     )
 
 

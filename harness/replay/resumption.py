@@ -85,8 +85,10 @@ def latest_team(recorded: Iterable[Recorded]) -> TeamRecord:
     latest: TeamRecord | None = None
     for item in recorded:
         event = item.event
-        if isinstance(event, RunStarted) or isinstance(event, RunResumed) and event.team is not None:
-            latest = TeamRecord(event.team, event.team_digest, event.variables, event.harness_version)
+        if isinstance(event, RunStarted | RunResumed):
+            team: Mapping[str, Any] | None = event.team
+            if team is not None:
+                latest = TeamRecord(team, event.team_digest, event.variables, event.harness_version)
     if latest is None:
         raise UsageError("there is no such run, or its beginning was lost")
     return latest

@@ -119,10 +119,8 @@ class SpanProjector:
                 pass
             case RunFinished():
                 self._run_finished(event, at)
-            case AgentRunStarted():
-                self._agent_run_started(event, at)
-            case AgentRunFinished():
-                self._agent_run_finished(event, at)
+            case AgentRunStarted() | AgentRunFinished():
+                self._agent_event(event, at)
             case EntryAppended() | TurnFinished():
                 self._window_event(event, at)
             case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
@@ -205,6 +203,12 @@ class SpanProjector:
     def _parent_of(self, parent_call: str) -> OpenSpan:
         call = self._tools.get(parent_call)
         return call[0] if call else self._open_root
+
+    def _agent_event(self, event: AgentRunStarted | AgentRunFinished, at: int) -> None:
+        if isinstance(event, AgentRunStarted):
+            self._agent_run_started(event, at)
+        else:
+            self._agent_run_finished(event, at)
 
     def _agent_run_started(self, event: AgentRunStarted, at: int) -> None:
         earlier = self._agents.pop(event.agent, None)
