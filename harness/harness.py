@@ -232,7 +232,9 @@ class Harness:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
         live = self.live.get(run_id)
-        state = live.state if live else fold(self.journal.read(run_id))
+        # A run that is being carried on asks again only when it comes to that place.
+        caught_up = live is not None and live.has_caught_up
+        state = live.state if live and caught_up else fold(self.journal.read(run_id))
         reply = Reply(allow, arguments, content, happened, by, reason)
         answer = leave_answer(
             self.journal, run_id, state.waiting.values(), call, reply, at=self._wiring.clock()

@@ -84,6 +84,11 @@ class Run:
         return self._log.state
 
     @property
+    def has_caught_up(self) -> bool:
+        """Whether everything that was recorded before the run was carried on has happened again."""
+        return not self._log.past.leftover()
+
+    @property
     def next_sequence(self) -> int:
         """The sequence that the next event to be recorded will have."""
         return self._log.next_sequence
@@ -155,7 +160,7 @@ class Run:
         await self._over.wait()
 
     def answer(self, answer: Answer) -> bool:
-        """Take an answer to a question; return False if nothing here waits for it any more."""
+        """Take an answer that was left in the journal; return False if nothing here will look for it."""
         return self._team_run is not None and self._team_run.approvals.give(answer)
 
     def prepare(self, team_run: TeamRun) -> None:

@@ -78,12 +78,16 @@ class Approvals:
         return decided
 
     def give(self, answer: Answer) -> bool:
-        """Take an answer to an open question; return False if none is open that it fits."""
-        entry = self._open.get(answer.key)
-        if self._suspended or entry is None or entry.question.number != answer.number or entry.answer:
+        """Take an answer; return False if no question will be looked at any more.
+
+        An answer to a question that is not open yet is found in the journal when it is.
+        """
+        if self._suspended:
             return False
-        entry.answer = answer
-        entry.answered.set()
+        entry = self._open.get(answer.key)
+        if entry is not None and entry.question.number == answer.number and entry.answer is None:
+            entry.answer = answer
+            entry.answered.set()
         return True
 
     async def attend(self, activity: Activity) -> None:
