@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import anyio
 
 from harness.errors import HarnessError, RunTaken
-from harness.events import Recorded, RunStarted
+from harness.events import ApprovalRequested, Recorded, RunStarted
 from harness.harness import Harness
 from harness.journal.port import RunSummary
+from harness.loop.state import fold
 from harness.messages import Image, Message, user
-from harness.run import Run
+from harness.run import Run, RunResult
 from harness.serve.options import ALL_AGENTS, ServeOptions
 from harness.serve.problems import Refusal
 
@@ -140,6 +141,54 @@ class Reception:
             by=answer.by,
             reason=answer.reason,
         )
+
+    async def decide(self, run_id: str, decided: Sequence[tuple[ApprovalRequested, Answer]]) -> None:
+        """Answer several questions of a run, which goes on once all of them are answered.
+
+        Raises:
+            Refusal: The server is stopping.
+            UsageError: An answer does not fit, or was given before.
+        """
+        for _, answer in decided:
+            await self.approve(run_id, answer)
+
+    async def questions(self, run_id: str) -> tuple[ApprovalRequested, ...]:
+        """Return the questions of a run that wait for a person."""
+        run = self.harness.live.get(run_id)
+        state = run.state if run else fold(await self.recorded(run_id))
+        return tuple(state.waiting.values())
+
+    async def outcome(self, run_id: str) -> RunResult:
+        """Wait for a run that goes on here to end, and return what it came to.
+
+        Raises:
+            Refusal: It was cut off and nobody carries it on.
+        """
+        run = self.harness.live.get(run_id)
+        if run is not None:
+            return await run.result()
+        finished = fold(await self.recorded(run_id)).finished
+        if finished is None:
+            raise Refusal(409, f"run {run_id} does not go on here and has not ended")
+        return RunResult.of(finished)
+
+    async def take_up(self, run_id: str) -> None:
+        """Carry on a run if it was stopped from outside, and nobody does yet.
+
+        Raises:
+            Refusal: There is no room, or the server is stopping.
+        """
+        if run_id in self.harness.live:
+            return
+        finished = fold(await self.recorded(run_id)).finished
+        if finished is None or finished.stop_reason in ("cancelled", "interrupted"):
+            await self.resume(run_id)
+
+    async def cancel_if_live(self, run_id: str) -> None:
+        """Stop a run if it goes on here."""
+        run = self.harness.live.get(run_id)
+        if run is not None:
+            await run.cancel()
 
     async def resume(self, run_id: str) -> Run:
         """Carry on a run that has stopped.
