@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import orjson
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
@@ -140,7 +141,9 @@ class Harness:
         resumption = plan_resumption(recorded, self.team, harness_version=version())
         if resumption.event.team is not None:
             await self._check_unaffected(resumption)
-        past = Past(resumption.kept)
+        origin = resumption.started.forked_from
+        reuses = origin is not None and "--reuse-tools" in origin.changes
+        past = Past(resumption.kept, reuse=self.journal.read(origin.run_id) if origin and reuses else ())
         log = RunLog(
             run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
         )
@@ -174,14 +177,14 @@ class Harness:
         recorded = list(self.journal.read(run_id))
         if not recorded:
             raise UsageError(f"there is no run {run_id}")
-        settings = [f"{key}={value}" for key, value in (set or {}).items()]
+        settings = [f"{key}={orjson.dumps(value).decode()}" for key, value in (set or {}).items()]
         crew = self._variant(settings) if settings else self._wiring.crew
         fork = plan_fork(
             recorded,
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[*described, *(f"--set {one}" for one in settings)],
+            settings=[*described, *(f"--set {key}={value}" for key, value in (set or {}).items())],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
         started = _started(

@@ -48,9 +48,17 @@ async def test_every_agent_that_is_offered_is_a_tool(tmp_path: Path, era: str):
         async with connect(served, era) as client:
             tools = (await client.list_tools()).tools
 
-    assert [(tool.name, tool.description) for tool in tools] == [("lead", "Leads."), ("scout", "Finds things.")]
+    assert [(tool.name, tool.description) for tool in tools] == [
+        ("lead", "Leads."),
+        ("scout", "Finds things."),
+    ]
     assert tools[0].input_schema["required"] == ["task"]
-    assert set((tools[0].output_schema or {})["properties"]) >= {"output", "citations", "run_id", "stop_reason"}
+    assert set((tools[0].output_schema or {})["properties"]) >= {
+        "output",
+        "citations",
+        "run_id",
+        "stop_reason",
+    }
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -291,7 +299,15 @@ async def spoken(folder: Path, era: str) -> AsyncIterator[Client]:
     (folder / "team.yaml").write_text(TEAM)
     parameters = StdioServerParameters(
         command=sys.executable,
-        args=["-m", "harness", "serve", str(folder / "team.yaml"), "--stdio", "--store", str(folder / "runs")],
+        args=[
+            "-m",
+            "harness",
+            "serve",
+            str(folder / "team.yaml"),
+            "--stdio",
+            "--store",
+            str(folder / "runs"),
+        ],
         env=environment(),
     )
     with anyio.fail_after(60):
