@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import orjson
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
-from harness.events import Ancestry, RunResumed, RunStarted
+from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
-from harness.loop.approvals import Reply, answer_to, find_question
+from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
 from harness.loop.state import fold
@@ -34,6 +35,7 @@ from harness.models.port import Model
 from harness.models.tokens import token_counter
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
+from harness.sessions import carried_context
 from harness.team import Team, TeamSpec, load_team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
@@ -112,6 +114,7 @@ class Harness:
             entry=entry or self.team.spec.entry,
             session=session,
             traceparent=traceparent,
+            earlier=carried_context(self.journal, session, count=token_counter()) if session else (),
         )
         return await self._begin(log, started)
 
@@ -138,12 +141,15 @@ class Harness:
         resumption = plan_resumption(recorded, self.team, harness_version=version())
         if resumption.event.team is not None:
             await self._check_unaffected(resumption)
-        past = Past(resumption.kept)
+        origin = resumption.started.forked_from
+        reuses = origin is not None and "--reuse-tools" in origin.changes
+        past = Past(resumption.kept, reuse=self.journal.read(origin.run_id) if origin and reuses else ())
         log = RunLog(
             run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
         )
         if self._wiring.tracing is not None:
-            self._wiring.tracing.skip(run_id, resumption.kept)
+            ended = isinstance(recorded[-1].event, RunFinished)
+            self._wiring.tracing.skip(run_id, resumption.kept, ended=ended)
         return await self._begin(log, resumption.started, resumed=resumption.event)
 
     async def fork(
@@ -153,6 +159,7 @@ class Harness:
         *,
         set: Mapping[str, object] | None = None,
         changes: Changes | None = None,
+        described: Sequence[str] = (),
     ) -> Run:
         """Begin a new run from what an old one had done before the turn `at` came of it, and go on live.
 
@@ -160,6 +167,7 @@ class Harness:
             at: `PATH/turn-N`, the first turn that is asked anew.
             set: Values of the team file to change, as in `{"agents.lead.model": "qwen"}`.
             changes: What else is different.
+            described: Changes that the team of this harness already has, for the record.
 
         Raises:
             UsageError: There is no such run, turn or entry.
@@ -169,21 +177,25 @@ class Harness:
         recorded = list(self.journal.read(run_id))
         if not recorded:
             raise UsageError(f"there is no run {run_id}")
-        settings = [f"{key}={value}" for key, value in (set or {}).items()]
+        settings = [f"{key}={orjson.dumps(value).decode()}" for key, value in (set or {}).items()]
         crew = self._variant(settings) if settings else self._wiring.crew
         fork = plan_fork(
             recorded,
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[f"--set {one}" for one in settings],
+            settings=[*described, *(f"--set {key}={value}" for key, value in (set or {}).items())],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
-        started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
+        started = _started(
+            crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry, earlier=fork.earlier
+        )
         return await self._begin(log, started, crew=crew)
 
     def _variant(self, settings: Sequence[str]) -> _Crew:
-        team = restore_team(self.team.source, base=self.team.base, overrides=settings)
+        team = restore_team(
+            self.team.source, base=self.team.base, overrides=settings, servers=_names(self._wiring.toolsets)
+        )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
         return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
@@ -224,11 +236,11 @@ class Harness:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
         live = self.live.get(run_id)
-        state = live.state if live else fold(self.journal.read(run_id))
-        question = find_question(state.waiting.values(), call)
+        # A question that a crash could take back must not leave its answer to another one.
+        await self.journal.durable(run_id)
+        waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
-        answer = answer_to(question, reply, at=self._wiring.clock())
-        self.journal.answer(run_id, answer)
+        answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
         if live is not None:
             if live.answer(answer):
                 return live
@@ -303,11 +315,16 @@ class Harness:
                     run.notices,
                     token_counter(),
                     started.entry,
+                    started.earlier,
                     partial(self.journal.answers, run.id),
                 )
                 run.prepare(team_run)
                 ready.set()
-                await run.drive(team_run, started.task)
+                try:
+                    await run.drive(team_run, started.task)
+                finally:
+                    # Before its servers are closed: whoever waited for it may resume it at once.
+                    self.live.pop(run.id, None)
         finally:
             ready.set()
             self.live.pop(run.id, None)
@@ -321,6 +338,7 @@ def _started(
     session: str = "",
     traceparent: str = "",
     forked_from: Ancestry | None = None,
+    earlier: tuple[Message, ...] = (),
 ) -> RunStarted:
     return RunStarted(
         team_name=team.spec.name,
@@ -334,6 +352,7 @@ def _started(
         variables=team.variables,
         traceparent=traceparent,
         forked_from=forked_from,
+        earlier=earlier,
     )
 
 
@@ -364,7 +383,9 @@ async def open_harness(
         TeamError: The team file is wrong.
         StoreError: The store cannot be opened.
     """
-    loaded = team if isinstance(team, Team) else load_team(team, overrides=overrides)
+    loaded = (
+        team if isinstance(team, Team) else load_team(team, overrides=overrides, servers=_names(toolsets))
+    )
     _check_prices(loaded.spec)
     given = models or {}
     failure: Exception | None = None
@@ -374,15 +395,15 @@ async def open_harness(
             stack.push_async_callback(journal.close)
         by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
-        servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
+        tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)
         if tracing is not None:
             stack.callback(_close_tracing, tracing)
-        await stack.enter_async_context(servers.opened())
+        await stack.enter_async_context(tool_servers.opened())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         _spare_the_garbage_collector()
         try:
-            crew = _Crew(loaded, by_agent, servers)
+            crew = _Crew(loaded, by_agent, tool_servers)
             yield Harness(_Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
         except Exception as error:
             # Raised again outside the task group, which would wrap it in an ExceptionGroup.
@@ -409,6 +430,11 @@ def _spare_the_garbage_collector() -> None:
     gc.freeze()
     if gc.get_threshold() == _DEFAULT_THRESHOLDS:
         gc.set_threshold(*_CALMER_THRESHOLDS)
+
+
+def _names(toolsets: Sequence[Toolset]) -> list[str]:
+    """Return the names of the servers that toolsets stand for."""
+    return [name for toolset in toolsets if (name := getattr(toolset, "server", ""))]
 
 
 def _check_prices(spec: TeamSpec) -> None:

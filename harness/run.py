@@ -66,6 +66,8 @@ class Run:
         self.id = log.run_id
         self.notices = Notices()
         """What is worth showing and not kept: text as it streams, progress of tools."""
+        self.begins_at = log.next_sequence
+        """Sequence of the first event that this process records of it; above 0 if it was resumed."""
         self._log = log
         self._journal = journal
         self._team_run: TeamRun | None = None
@@ -80,6 +82,11 @@ class Run:
     def state(self) -> RunState:
         """What the run has come to so far."""
         return self._log.state
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the next event to be recorded will have."""
+        return self._log.next_sequence
 
     @property
     def waiting(self) -> tuple[ApprovalRequested, ...]:
@@ -148,8 +155,8 @@ class Run:
         await self._over.wait()
 
     def answer(self, answer: Answer) -> bool:
-        """Take an answer to a question; return False if nothing here waits for it any more."""
-        return self._team_run is not None and self._team_run.approvals.give(answer)
+        """Take an answer that was left; return False if the run has ended or been suspended without it."""
+        return not self.is_over and (self._team_run is None or self._team_run.approvals.give(answer))
 
     def prepare(self, team_run: TeamRun) -> None:
         """Know what carries the run out; called once, by the harness that starts it."""

@@ -89,8 +89,9 @@ def _reply(question: ApprovalRequested, said: str) -> dict[str, Any] | None:
 
 def _fill_in(question: ApprovalRequested) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    for name, schema in ((question.form or {}).get("properties") or {}).items():
-        title = schema.get("description") or schema.get("title") or name
+    properties: dict[str, dict[str, Any]] = dict((question.form or {}).get("properties") or {})
+    for name, schema in properties.items():
+        title = str(schema.get("description") or schema.get("title") or name)
         text = _read(f"{plain(title)} ({schema.get('type', 'text')}): ", fold=False)
         if text:
             content[name] = text if schema.get("type", "string") == "string" else _parsed(text)

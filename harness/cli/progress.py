@@ -49,7 +49,7 @@ async def show_progress(harness: Harness, run: Run) -> None:
 
 
 async def _lines(run: Run) -> None:
-    async for recorded in run.events():
+    async for recorded in run.events(after=run.begins_at - 1):
         line = describe(recorded.event)
         if line:
             print(line, file=sys.stderr, flush=True)
@@ -66,13 +66,6 @@ def describe(event: Event) -> str:
             return f"{agent}: {report.status}, {count(len(report.evidence), 'quote')}"
         case PlanCreated(agent=agent, version=version, tasks=tasks):
             return f"{agent}: plan {version} with {count(len(tasks), 'task')}: {', '.join(task.id for task in tasks)}"
-        case ApprovalRequested(agent=agent, tool=tool, kind=kind):
-            what = {"permission": "may it call", "in_doubt": "did it call", "elicitation": "it is asked by"}[kind]
-            return f"{agent}: waits for you: {what} {tool}?"
-        case ApprovalDecided(agent=agent, decision=decision, by=by):
-            return f"{agent}: {decision.replace('_', ' ')}" + (f" by {plain(by)}" if by else "")
-        case RunResumed(replayed=replayed, again=again, in_doubt=doubt):
-            return f"resumed: {count(replayed, 'call')} replayed, {len(again)} made again, {len(doubt)} in doubt"
         case ToolCallFinished(agent=agent, tool=tool, is_error=True, shown=shown):
             return f"{agent}: {tool} failed: {one_line(shown, 90)}"
         case ReplanRequested(agent=agent, reason=reason):
@@ -87,6 +80,24 @@ def describe(event: Event) -> str:
             return f"server {server}: {count(len(tools), 'tool')} after {seconds:.1f} s"
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
+        case _:
+            return _describe_people(event)
+
+
+def _describe_people(event: Event) -> str:
+    """Return one line about what concerns the person at the terminal, or nothing."""
+    match event:
+        case ApprovalRequested(agent=agent, tool=tool, kind=kind):
+            what = {"permission": "may it call", "in_doubt": "did it call", "elicitation": "it is asked by"}[
+                kind
+            ]
+            return f"{agent}: waits for you: {what} {tool}?"
+        case ApprovalDecided(agent=agent, decision=decision, by=by):
+            return f"{agent}: {decision.replace('_', ' ')}" + (f" by {plain(by)}" if by else "")
+        case RunResumed(replayed=replayed, again=again, in_doubt=doubt):
+            return (
+                f"resumed: {count(replayed, 'call')} replayed, {len(again)} made again, {len(doubt)} in doubt"
+            )
         case _:
             return ""
 
@@ -104,7 +115,7 @@ async def _live(harness: Harness, run: Run, console: Console) -> None:
                     await anyio.sleep(REFRESH_SECONDS)
 
             drawing.start_soon(draw)
-            async for recorded in run.events():
+            async for recorded in run.events(after=run.begins_at - 1):
                 if recorded.event in run.waiting and somebody_is_there():
                     assert isinstance(recorded.event, ApprovalRequested)
                     live.stop()

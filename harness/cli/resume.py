@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +17,17 @@ import orjson
 from harness.cli.ask import somebody
 from harness.cli.run_team import carry, tell
 from harness.cli.store import open_store
-from harness.cli.terminal import count, dollars, json_line, one_line, plain
-from harness.errors import UsageError
+from harness.cli.terminal import count, dollars, one_line, plain
+from harness.errors import RunTaken, UsageError
 from harness.events import Recorded, RunStarted
-from harness.harness import Harness, open_harness
+from harness.harness import open_harness
 from harness.journal import resolve_run
+from harness.loop.approvals import Reply, leave_answer
+from harness.loop.state import fold
 from harness.replay import Changes, recorded_team
-from harness.run import Run, RunResult
+from harness.run import RunResult
 from harness.team import Team, load_team
+from harness.views import json_line
 
 
 @dataclass(frozen=True)
@@ -53,22 +57,25 @@ class Approval:
 def resume_run(request: Again) -> int:
     """Carry a run on; return its exit code."""
 
-    async def go_on(harness: Harness, run_id: str) -> Run:
-        return await harness.resume(run_id)
-
-    return anyio.run(_carry_on, request, go_on)
+    return anyio.run(_carry_on, request)
 
 
 def approve_call(request: Again, approval: Approval, *, resume: bool) -> int:
     """Answer a question of a run and carry the run on, if this process may and shall."""
-    said = _said(approval)
+    run_id, recorded = _recorded(request)
+    reply = _reply(approval)
+    waiting = fold(recorded).waiting.values()
+    answer = leave_answer(open_store(request.store), run_id, waiting, approval.call, reply, at=time.time())
+    said = f"{plain(answer.key)}: {answer.decision.replace('_', ' ')}"
     if not resume:
-        return _leave_answer(request, approval.call, said)
-
-    async def go_on(harness: Harness, run_id: str) -> Run:
-        return await harness.approve(run_id, approval.call, **said)
-
-    return anyio.run(_carry_on, request, go_on)
+        print(f"{said}; to go on: harness resume {run_id}", file=sys.stderr)
+        return 0
+    print(said, file=sys.stderr)
+    try:
+        return resume_run(request)
+    except RunTaken:
+        print("the process that carries the run goes on with it", file=sys.stderr)
+        return 0
 
 
 def fork_run(request: Again, at: str, changes: Changes, *, times: int) -> int:
@@ -78,7 +85,7 @@ def fork_run(request: Again, at: str, changes: Changes, *, times: int) -> int:
         run_id, recorded = _recorded(request)
         settings = [f"--set {one}" for one in request.overrides]
         async with open_harness(_team(request, recorded), store=request.store) as harness:
-            runs = [await harness.fork(run_id, at, changes=changes, settings=settings) for _ in range(times)]
+            runs = [await harness.fork(run_id, at, changes=changes, described=settings) for _ in range(times)]
             if times == 1:
                 return [await carry(harness, runs[0], as_json=request.as_json, quiet=request.quiet)]
             return [await run.result() for run in runs]
@@ -89,11 +96,10 @@ def fork_run(request: Again, at: str, changes: Changes, *, times: int) -> int:
     return _tell_spread(results, as_json=request.as_json)
 
 
-async def _carry_on(request: Again, go_on: Any) -> int:
+async def _carry_on(request: Again) -> int:
     run_id, recorded = _recorded(request)
-    team = _team(request, recorded)
-    async with open_harness(team, store=request.store) as harness:
-        run = await go_on(harness, run_id)
+    async with open_harness(_team(request, recorded), store=request.store) as harness:
+        run = await harness.resume(run_id)
         result = await carry(harness, run, as_json=request.as_json, quiet=request.quiet)
     return tell(result, as_json=request.as_json)
 
@@ -114,18 +120,19 @@ def _team(request: Again, recorded: Sequence[Recorded]) -> Team:
     return recorded_team(recorded, overrides=request.overrides, to_run=True)
 
 
-def _said(approval: Approval) -> dict[str, Any]:
-    said: dict[str, Any] = {"allow": not approval.deny, "by": somebody(), "reason": approval.reason}
+def _reply(approval: Approval) -> Reply:
     if approval.arguments is not None:
         _check_json(approval.arguments, "the arguments")
-        said["arguments"] = approval.arguments
-    if approval.content is not None:
-        said["content"] = _check_json(approval.content, "the answer")
-    if approval.did_it_happen is not None:
-        if approval.did_it_happen not in ("yes", "no"):
-            raise UsageError("--did-it-happen takes yes or no")
-        said["happened"] = approval.did_it_happen == "yes"
-    return said
+    if approval.did_it_happen not in (None, "yes", "no"):
+        raise UsageError("--did-it-happen takes yes or no")
+    return Reply(
+        allow=not approval.deny,
+        arguments=approval.arguments,
+        content=None if approval.content is None else _check_json(approval.content, "the answer"),
+        happened=None if approval.did_it_happen is None else approval.did_it_happen == "yes",
+        by=somebody(),
+        reason=approval.reason,
+    )
 
 
 def _check_json(text: str, what: str) -> Any:
@@ -136,6 +143,21 @@ def _check_json(text: str, what: str) -> Any:
     if not isinstance(value, dict):
         raise UsageError(f"{what} must be one JSON object")
     return value
+
+
+def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """Return `KEY=VALUE` options as a mapping.
+
+    Raises:
+        UsageError: One of them is malformed.
+    """
+    found: dict[str, str] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"{option} takes KEY=TEXT, not {text!r}")
+        found[key] = value
+    return found
 
 
 def _tell_spread(results: Sequence[RunResult], *, as_json: bool) -> int:
@@ -165,14 +187,3 @@ def _tell_spread(results: Sequence[RunResult], *, as_json: bool) -> int:
         if costs:
             print(f"cost {dollars(min(costs))} to {dollars(max(costs))}", file=sys.stderr)
     return 0 if set(reasons) == {"done"} else 1
-
-
-def _leave_answer(request: Again, call: str, said: dict[str, Any]) -> int:
-    """Leave the answer in the store, for whoever carries the run on."""
-    from harness.loop.approvals import leave_answer
-
-    journal = open_store(request.store)
-    run_id = resolve_run(journal, request.run)
-    question = leave_answer(journal, run_id, call, said)
-    print(f"answered {plain(question.key)}; to go on: harness resume {run_id}", file=sys.stderr)
-    return 0

@@ -6,20 +6,20 @@ import base64
 import mimetypes
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
 from harness.cli.ask import somebody_is_there
 from harness.cli.progress import show_progress
-from harness.cli.terminal import count, dollars, json_line, plain
+from harness.cli.terminal import count, dollars, plain
 from harness.errors import UsageError
-from harness.events import Recorded
 from harness.harness import Harness, open_harness
 from harness.messages import Image
 from harness.run import Run, RunResult
 from harness.team import load_team
+from harness.views import event_view, json_line
 
 EXIT_CODES = {"done": 0, "failed": 3, "limit": 4, "suspended": 5, "cancelled": 3, "interrupted": 130}
 
@@ -86,26 +86,15 @@ async def _interrupt(run: Run) -> None:
 
 
 async def _print_events(run: Run) -> None:
-    async for recorded in run.events():
+    async for recorded in run.events(after=run.begins_at - 1):
         print(json_line(event_view(recorded)), flush=True)
-
-
-def event_view(recorded: Recorded) -> dict[str, object]:
-    """Return an event as one flat JSON object, its place in the run first."""
-    event = asdict(recorded.event)  # type: ignore[call-overload]
-    head = {
-        "type": event.pop("type"),
-        "run_id": recorded.run_id,
-        "sequence": recorded.sequence,
-        "at": recorded.at,
-    }
-    return head | event
 
 
 def print_result(result: RunResult) -> None:
     """Print the answer with its sources, and how the run ended."""
     if isinstance(result.output, str):
-        print(plain(result.output))
+        if result.output or result.stop_reason == "done":
+            print(plain(result.output))
     else:
         print(json_line(result.output))
     if result.citations:

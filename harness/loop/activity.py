@@ -51,7 +51,7 @@ class Activity:
 
     async def until_nothing_moves(self) -> None:
         """Return once the run cannot go on by itself."""
-        while not await self.is_still():
+        while not await self.is_still():  # noqa: ASYNC110 - nothing announces that nothing happens
             await anyio.sleep(LOOK_SECONDS)
 
     async def is_still(self) -> bool:

@@ -15,7 +15,7 @@ import anyio
 
 from harness.errors import UsageError
 from harness.events import ApprovalDecided, ApprovalRequested, Decision, QuestionKind
-from harness.journal.port import Answer
+from harness.journal.port import Answer, Journal
 from harness.loop.activity import LOOK_SECONDS, Activity
 from harness.loop.log import RunLog
 from harness.tools.port import schema_faults, schema_validator
@@ -78,12 +78,16 @@ class Approvals:
         return decided
 
     def give(self, answer: Answer) -> bool:
-        """Take an answer to an open question; return False if none is open that it fits."""
+        """Take an answer that was left; return False if the run has been suspended without it.
+
+        A run that is carried out again may not have come to its question yet; it will find the answer.
+        """
         entry = self._open.get(answer.key)
-        if self._suspended or entry is None or entry.question.number != answer.number or entry.answer:
+        if self._suspended:
             return False
-        entry.answer = answer
-        entry.answered.set()
+        if entry is not None and entry.question.number == answer.number and entry.answer is None:
+            entry.answer = answer
+            entry.answered.set()
         return True
 
     async def attend(self, activity: Activity) -> None:
@@ -148,6 +152,19 @@ class Reply:
     happened: bool | None = None
     by: str = ""
     reason: str = ""
+
+
+def leave_answer(
+    journal: Journal, run_id: str, waiting: Iterable[ApprovalRequested], call: str, reply: Reply, *, at: float
+) -> Answer:
+    """Answer the question of a call for good, for whoever carries the run; return the answer.
+
+    Raises:
+        UsageError: No such question waits, it has been answered, or the answer does not fit it.
+    """
+    answer = answer_to(find_question(waiting, call), reply, at=at)
+    journal.answer(run_id, answer)
+    return answer
 
 
 def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer:

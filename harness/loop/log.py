@@ -72,7 +72,7 @@ class RunLog:
 
     async def durable(self) -> None:
         """Wait until everything so far is on disk."""
-        await self._journal.durable()
+        await self._journal.durable(self.run_id)
 
 
 class Notices:

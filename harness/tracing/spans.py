@@ -99,11 +99,19 @@ class SpanProjector:
             self._take_up(at)
         self._route(event, at)
 
-    def skip(self, earlier: Iterable[Recorded]) -> None:
-        """Take events whose spans an earlier process has delivered: fold them, deliver nothing."""
+    def skip(self, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
+        """Take events whose spans an earlier process has delivered: fold them, deliver nothing.
+
+        Args:
+            earlier: The events that still count.
+            ended: Whether that process said that the run had ended, and so delivered all spans; what is
+                open then goes on in further ones. After a crash the open ones were never delivered.
+        """
         self._muted = True
         for recorded in earlier:
             self(recorded)
+        if ended and self._root and not self._suspended:
+            self._end_all(self._root, self._last, INTERRUPTED)
         self._muted = False
 
     def finish(self) -> None:
@@ -119,10 +127,8 @@ class SpanProjector:
                 pass
             case RunFinished():
                 self._run_finished(event, at)
-            case AgentRunStarted():
-                self._agent_run_started(event, at)
-            case AgentRunFinished():
-                self._agent_run_finished(event, at)
+            case AgentRunStarted() | AgentRunFinished():
+                self._agent_event(event, at)
             case EntryAppended() | TurnFinished():
                 self._window_event(event, at)
             case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
@@ -149,7 +155,7 @@ class SpanProjector:
     # --- the run ---
 
     def _run_started(self, event: RunStarted, run_id: str, at: int) -> None:
-        self._maker = SpanMaker(run_id, event.harness_version, self._resource)
+        self._maker = SpanMaker(run_id, event.harness_version, self._resource, caller=event.traceparent)
         attributes: Attributes = {
             semconv.WORKFLOW_NAME: event.team_name,
             semconv.TEAM_DIGEST: event.team_digest,
@@ -205,6 +211,12 @@ class SpanProjector:
     def _parent_of(self, parent_call: str) -> OpenSpan:
         call = self._tools.get(parent_call)
         return call[0] if call else self._open_root
+
+    def _agent_event(self, event: AgentRunStarted | AgentRunFinished, at: int) -> None:
+        if isinstance(event, AgentRunStarted):
+            self._agent_run_started(event, at)
+        else:
+            self._agent_run_finished(event, at)
 
     def _agent_run_started(self, event: AgentRunStarted, at: int) -> None:
         earlier = self._agents.pop(event.agent, None)
