@@ -107,6 +107,8 @@ class Ancestry:
     usage: Usage = Usage()
     """What was taken over with the record, and not paid again."""
     cost: float | None = 0.0
+    briefs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What sub-agents were told instead of their objectives, by path, here or by a fork this one forks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import orjson
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, RunTaken, UsageError
-from harness.events import Ancestry, RunResumed, RunStarted
+from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
 from harness.journal import Journal, new_run_id, open_journal
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
@@ -140,12 +141,15 @@ class Harness:
         resumption = plan_resumption(recorded, self.team, harness_version=version())
         if resumption.event.team is not None:
             await self._check_unaffected(resumption)
-        past = Past(resumption.kept)
+        origin = resumption.started.forked_from
+        reuses = origin is not None and "--reuse-tools" in origin.changes
+        past = Past(resumption.kept, reuse=self.journal.read(origin.run_id) if origin and reuses else ())
         log = RunLog(
             run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
         )
         if self._wiring.tracing is not None:
-            self._wiring.tracing.skip(run_id, resumption.kept)
+            ended = isinstance(recorded[-1].event, RunFinished)
+            self._wiring.tracing.skip(run_id, resumption.kept, ended=ended)
         return await self._begin(log, resumption.started, resumed=resumption.event)
 
     async def fork(
@@ -173,14 +177,14 @@ class Harness:
         recorded = list(self.journal.read(run_id))
         if not recorded:
             raise UsageError(f"there is no run {run_id}")
-        settings = [f"{key}={value}" for key, value in (set or {}).items()]
+        settings = [f"{key}={orjson.dumps(value).decode()}" for key, value in (set or {}).items()]
         crew = self._variant(settings) if settings else self._wiring.crew
         fork = plan_fork(
             recorded,
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[*described, *(f"--set {one}" for one in settings)],
+            settings=[*described, *(f"--set {key}={value}" for key, value in (set or {}).items())],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
         started = _started(
@@ -232,13 +236,11 @@ class Harness:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
         live = self.live.get(run_id)
-        # A run that is being carried on asks again only when it comes to that place.
-        caught_up = live is not None and live.has_caught_up
-        state = live.state if live and caught_up else fold(self.journal.read(run_id))
+        # A question that a crash could take back must not leave its answer to another one.
+        await self.journal.durable(run_id)
+        waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
-        answer = leave_answer(
-            self.journal, run_id, state.waiting.values(), call, reply, at=self._wiring.clock()
-        )
+        answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
         if live is not None:
             if live.answer(answer):
                 return live
@@ -318,7 +320,11 @@ class Harness:
                 )
                 run.prepare(team_run)
                 ready.set()
-                await run.drive(team_run, started.task)
+                try:
+                    await run.drive(team_run, started.task)
+                finally:
+                    # Before its servers are closed: whoever waited for it may resume it at once.
+                    self.live.pop(run.id, None)
         finally:
             ready.set()
             self.live.pop(run.id, None)

@@ -84,11 +84,6 @@ class Run:
         return self._log.state
 
     @property
-    def has_caught_up(self) -> bool:
-        """Whether everything that was recorded before the run was carried on has happened again."""
-        return not self._log.past.leftover()
-
-    @property
     def next_sequence(self) -> int:
         """The sequence that the next event to be recorded will have."""
         return self._log.next_sequence
@@ -160,8 +155,8 @@ class Run:
         await self._over.wait()
 
     def answer(self, answer: Answer) -> bool:
-        """Take an answer that was left in the journal; return False if nothing here will look for it."""
-        return self._team_run is not None and self._team_run.approvals.give(answer)
+        """Take an answer that was left; return False if the run has ended or been suspended without it."""
+        return not self.is_over and (self._team_run is None or self._team_run.approvals.give(answer))
 
     def prepare(self, team_run: TeamRun) -> None:
         """Know what carries the run out; called once, by the harness that starts it."""

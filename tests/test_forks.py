@@ -157,9 +157,7 @@ async def test_an_edited_entry_counts_from_the_forked_turn_on(
     assert fold(opened.journal.read(fork.id)) == fork.state
 
 
-async def test_a_dropped_call_goes_with_its_result(
-    opened: Harness, parent: Run, lead: harness.ScriptedModel
-):
+async def test_a_dropped_call_goes_with_its_result(opened: Harness, parent: Run, lead: harness.ScriptedModel):
     window = parent.state.agents["lead"].window
     result = next(entry for entry in window.entries if entry.origin == "tool:desk.look")
 
@@ -234,7 +232,9 @@ async def test_the_difference_to_a_fork_names_the_first_divergence(opened: Harne
     assert difference.first is not None
     assert (difference.first.place, difference.first.what) == ("lead/turn-2/0", "tool result")
     assert difference.first.right == "an empty drawer"
-    assert difference.ancestry == f"{fork.id} is a fork of {parent.id} at lead/turn-3 --result lead/turn-2/0=…"
+    assert (
+        difference.ancestry == f"{fork.id} is a fork of {parent.id} at lead/turn-3 --result lead/turn-2/0=…"
+    )
     assert [one.what for one in difference.outcome] == ["answer"]
     assert not difference.same
 

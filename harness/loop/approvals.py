@@ -78,13 +78,13 @@ class Approvals:
         return decided
 
     def give(self, answer: Answer) -> bool:
-        """Take an answer; return False if no question will be looked at any more.
+        """Take an answer that was left; return False if the run has been suspended without it.
 
-        An answer to a question that is not open yet is found in the journal when it is.
+        A run that is carried out again may not have come to its question yet; it will find the answer.
         """
+        entry = self._open.get(answer.key)
         if self._suspended:
             return False
-        entry = self._open.get(answer.key)
         if entry is not None and entry.question.number == answer.number and entry.answer is None:
             entry.answer = answer
             entry.answered.set()

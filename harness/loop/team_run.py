@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -252,18 +253,23 @@ class TeamRun:
     @asynccontextmanager
     async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
         """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        lends = len(parent.lineage) > 1
+        async with self._lent(parent.path), self.slots:
+            yield
+
+    @asynccontextmanager
+    async def _lent(self, path: str) -> AsyncGenerator[None]:
+        """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
+        lends = "/" in path
         if lends:
-            self._waiting[parent.path] = self._waiting.get(parent.path, 0) + 1
-            if self._waiting[parent.path] == 1:
+            self._waiting[path] = self._waiting.get(path, 0) + 1
+            if self._waiting[path] == 1:
                 self.slots.release()
         try:
-            async with self.slots:
-                yield
+            yield
         finally:
             if lends:
-                self._waiting[parent.path] -= 1
-                if not self._waiting[parent.path]:
+                self._waiting[path] -= 1
+                if not self._waiting[path]:
                     with anyio.CancelScope(shield=True):
                         await self.slots.acquire()
 
@@ -310,6 +316,7 @@ class TeamRun:
                 notices=self.notices,
                 count_tokens=self.count_tokens,
                 parent=parent,
+                lent=partial(self._lent, path),
             )
             if delegation:
                 delegation.owner = agent

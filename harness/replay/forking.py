@@ -119,6 +119,7 @@ def plan_fork(
             changes=(*settings, *changes.described()),
             usage=state.usage,
             cost=None if state.unpriced else state.cost,
+            briefs=past.briefs,
         ),
         started.entry,
         started.earlier,
