@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ MEMORY = ":memory:"
 _POSTGRES = ("postgresql:/", "postgres:/")
 _FILE_SUFFIXES = (".db", ".sqlite")
 _SHOWN_CANDIDATES = 8
+_RECENT = re.compile(r"last(?:~(\d{1,9}))?")
 
 
 def open_journal(
@@ -77,7 +79,9 @@ def new_run_id() -> str:
 
 
 def resolve_run(journal: Journal, reference: str) -> str:
-    """Return the id of the run that `reference` names: an id, a unique prefix of one, or `last`.
+    """Return the id of the run that `reference` names: an id, a unique prefix of one, `last`, or `last~N`.
+
+    `last~1` is the one before the last.
 
     Raises:
         UsageError: No run or more than one is meant; the message lists candidates.
@@ -87,8 +91,11 @@ def resolve_run(journal: Journal, reference: str) -> str:
     runs = journal.runs()
     if not runs:
         raise UsageError("no runs here yet: start one, or name another store")
-    if reference == "last":
-        return runs[0].run_id
+    if (recent := _RECENT.fullmatch(reference)) is not None:
+        back = int(recent[1] or 0)
+        if back < len(runs):
+            return runs[back].run_id
+        raise UsageError(f"there are only {len(runs)} runs here, so no {reference}")
     matching = [run for run in runs if reference and run.run_id.startswith(reference)]
     if len(matching) == 1:
         return matching[0].run_id
