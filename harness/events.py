@@ -103,14 +103,19 @@ class Ancestry:
     at: str
     """The first turn that was not taken from there, `PATH/turn-N`."""
     changes: tuple[str, ...] = ()
-    """What was changed, as it was written on the command line."""
+    """What was changed, as it would be written on the command line."""
+    usage: Usage = Usage()
+    """What was taken over with the record, and not paid again."""
+    cost: float | None = 0.0
+    briefs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What sub-agents were told instead of their objectives, by path, here or by a fork this one forks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """A task was given to a team."""
 
-    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task")
+    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task", "earlier")
     type: Literal["run.started"] = "run.started"
     team_name: str
     team_digest: str
@@ -120,8 +125,12 @@ class RunStarted:
     entry: str
     harness_version: str
     format: int = FORMAT
+    team_path: str = ""
+    """The team file, or the directory its relative paths begin at; for carrying the run on here."""
     session: str = ""
     """The thread of runs this one belongs to."""
+    earlier: tuple[Message, ...] = ()
+    """Tasks and answers of earlier runs of the session, which stand in the window before the task."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values of the variables that the models see, so that the run can be replayed elsewhere."""
     traceparent: str = ""
@@ -223,7 +232,7 @@ class EntryAppended:
     entry: int
     """Position in the window, from 0."""
     origin: str
-    """`system`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
+    """`system`, `session`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
     message: Message
     tokens: int
 
@@ -350,6 +359,8 @@ class ApprovalRequested:
     """Name of the server's question, for elicitations."""
     state: str = ""
     """What the server wants back together with the answer."""
+    inline: bool = False
+    """True if the call goes on meanwhile and waits for the answer itself."""
     expires_at: float | None = None
     """Seconds since 1970; no answer by then is a no."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import anyio
 
@@ -17,27 +18,55 @@ from harness.messages import Usage
 from harness.team import LimitsSpec
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a part of a run has used up."""
+
+    usage: Usage = Usage()
+    cost: float = 0.0
+    turns: int = 0
+    seconds: float = 0.0
+    """Of the time in which some process was carrying the run."""
+
+
+NOTHING = Spent()
+
+
 class Budget:
     """What one run or agent run may still spend."""
 
-    def __init__(self, scope: str, limits: LimitsSpec, *, parent: Budget | None = None) -> None:
+    def __init__(
+        self,
+        scope: str,
+        limits: LimitsSpec,
+        *,
+        parent: Budget | None = None,
+        spent: Spent = NOTHING,
+    ) -> None:
         self.scope = scope
         self.limits = limits
         self.parent = parent
-        self.usage = Usage()
-        self.cost = 0.0
-        self.turns = 0
+        self.usage = spent.usage
+        self.cost = spent.cost
+        self.turns = spent.turns
         self._reserved = 0
         """Tokens that calls under way will send, so that agents side by side do not all take the same rest."""
         self._held = 0
         """The part of it that this agent's own call under way has reserved, here and above."""
-        own = anyio.current_time() + limits.minutes * 60 if limits.minutes is not None else math.inf
+        self._ended: LimitReached | None = None
+        own = math.inf
+        if limits.minutes is not None:
+            own = anyio.current_time() + limits.minutes * 60 - spent.seconds
         self.deadline = min(own, parent.deadline if parent else math.inf)
         """On the event loop's monotonic clock."""
 
-    def child(self, scope: str, limits: LimitsSpec) -> Budget:
-        """Return a budget inside this one."""
-        return Budget(scope, limits, parent=self)
+    def child(self, scope: str, limits: LimitsSpec, *, spent: Spent = NOTHING) -> Budget:
+        """Return a budget inside this one; what was `spent` is in the budgets above already."""
+        return Budget(scope, limits, parent=self, spent=spent)
+
+    def end(self, limit: LimitReached) -> None:
+        """Be used up from now on, as a record says."""
+        self._ended = limit
 
     def spend(self, usage: Usage, cost: float) -> None:
         """Take what a model call cost from this budget and all above it."""
@@ -67,6 +96,8 @@ class Budget:
         """Return the time limit that has passed, if one has."""
         now = anyio.current_time()
         for budget in self._upwards():
+            if budget._ended is not None:
+                return budget._ended
             if budget.limits.minutes is not None and now >= budget.deadline:
                 return LimitReached("minutes", budget.scope, budget.limits.minutes)
         return None

@@ -10,9 +10,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from harness.errors import StoreError, innermost
-from harness.events import Citation, Recorded, RunFinished, RunStopReason
-from harness.journal.port import Journal
-from harness.loop.log import RunLog
+from harness.events import ApprovalRequested, Citation, Recorded, RunFinished, RunStopReason
+from harness.journal.port import Answer, Journal
+from harness.loop.log import Notices, RunLog
 from harness.loop.state import RunState
 from harness.loop.team_run import TeamRun
 from harness.messages import Message, Usage
@@ -34,6 +34,8 @@ class RunResult:
     cost: float | None
     """USD; None if a model without a known price was used."""
     error: str
+    waiting: tuple[str, ...] = ()
+    """Keys of the calls that wait for a person, if the run is suspended."""
 
     @property
     def succeeded(self) -> bool:
@@ -53,16 +55,22 @@ class RunResult:
             finished.usage,
             finished.cost,
             finished.error,
+            finished.waiting,
         )
 
 
 class Run:
-    """A run that was started; it goes on by itself, whether or not anybody looks."""
+    """A run that was started or resumed; it goes on by itself, whether or not anybody looks."""
 
     def __init__(self, log: RunLog, journal: Journal) -> None:
         self.id = log.run_id
+        self.notices = Notices()
+        """What is worth showing and not kept: text as it streams, progress of tools."""
+        self.begins_at = log.next_sequence
+        """Sequence of the first event that this process records of it; above 0 if it was resumed."""
         self._log = log
         self._journal = journal
+        self._team_run: TeamRun | None = None
         self._over = anyio.Event()
         self._result: RunResult | None = None
         self._error: BaseException | None = None
@@ -75,27 +83,48 @@ class Run:
         """What the run has come to so far."""
         return self._log.state
 
-    async def events(self) -> AsyncIterator[Recorded]:
-        """Yield every event of the run from its first to its last, those of sub-agents included.
+    @property
+    def next_sequence(self) -> int:
+        """The sequence that the next event to be recorded will have."""
+        return self._log.next_sequence
+
+    @property
+    def waiting(self) -> tuple[ApprovalRequested, ...]:
+        """The questions that wait for a person."""
+        return tuple(self.state.waiting.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing carries the run any more."""
+        return self._over.is_set()
+
+    def be_patient(self, *, patient: bool = True) -> None:
+        """Wait for a person as long as it takes, because there is one, instead of being suspended."""
+        assert self._team_run is not None
+        self._team_run.approvals.patient = patient
+
+    async def events(self, after: int = -1) -> AsyncIterator[Recorded]:
+        """Yield the events of the run whose sequence is above `after`, to the last, without gap or repeat.
 
         Raises:
             Exception: What `result` raises, if the run broke instead of ending.
         """
         send, receive = anyio.create_memory_object_stream[Recorded](float("inf"))
-        live_from = self._log.state.events
+        live_from = self._log.next_sequence
         self._log.listen(send.send_nowait)
         self._watchers.append(send)
         with send, receive:
             try:
-                if live_from:
+                if live_from > after + 1:
                     await self._journal.durable()
-                    for recorded in self._journal.read(self.id):
+                    for recorded in self._journal.read(self.id, start=after + 1):
                         if recorded.sequence < live_from:
                             yield recorded
                 if self._over.is_set():
                     send.close()
                 async for recorded in receive:
-                    yield recorded
+                    if recorded.sequence > after:
+                        yield recorded
             finally:
                 self._log.forget(send.send_nowait)
                 self._watchers.remove(send)
@@ -103,10 +132,11 @@ class Run:
             raise self._error
 
     async def result(self) -> RunResult:
-        """Wait for the run to end and return what it came to.
+        """Wait for the run to end, or to be suspended, and return what it came to.
 
         Raises:
             StoreError: The journal could not be written; the run stopped before its next effect.
+            Divergence: The run was resumed and did not do again what its record says.
         """
         await self._over.wait()
         if self._error is not None:
@@ -119,6 +149,18 @@ class Run:
         self._stop_reason = reason
         self._scope.cancel()
         await self._over.wait()
+
+    async def wait(self) -> None:
+        """Wait until nothing carries the run any more, however it ended."""
+        await self._over.wait()
+
+    def answer(self, answer: Answer) -> bool:
+        """Take an answer that was left; return False if the run has ended or been suspended without it."""
+        return not self.is_over and (self._team_run is None or self._team_run.approvals.give(answer))
+
+    def prepare(self, team_run: TeamRun) -> None:
+        """Know what carries the run out; called once, by the harness that starts it."""
+        self._team_run = team_run
 
     async def drive(self, team_run: TeamRun, task: Message) -> None:
         """Carry the run out; called once, by the harness that started it."""

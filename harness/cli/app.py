@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from harness.cli import recorded
+from harness.cli.options import Json, Overrides, Store, TeamFile
+
 app = typer.Typer(
     name="harness",
     help="Run teams of agents from one YAML file. Every run is kept, and can be looked at and traced.",
@@ -17,20 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-TeamFile = Annotated[str, typer.Argument(metavar="TEAM", help="The team file.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the team file; may be repeated."),
-]
-Store = Annotated[
-    str | None,
-    typer.Option(help="Where runs are kept: a folder or a .db file. [default: $HARNESS_STORE or .harness]"),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-RunReference = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a unique start of it, or `last`.")
-]
 
 
 @app.command()
@@ -45,11 +34,17 @@ def run(
     image: Annotated[list[Path] | None, typer.Option(help="An image to send with the task.")] = None,
     trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    session: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Go on with this thread of runs: what it came to is carried along."
+        ),
+    ] = "",
 ) -> None:
     """Run a team on a task and print its answer.
 
     The answer goes to standard output, progress to standard error. Exit code 0: done, 3: failed,
-    4: a limit was reached, 130: interrupted.
+    4: a limit was reached, 5: waits for a person, 130: interrupted (`harness resume` goes on).
 
         harness run team.yaml "Which documents describe the journal?"
         harness run team.yaml "..." --set models.default.api=offline --json
@@ -67,6 +62,7 @@ def run(
                 images=tuple(image or ()),
                 trace=trace,
                 quiet=quiet,
+                session=session,
             )
         )
     )
@@ -121,32 +117,75 @@ def tools(
     )
 
 
-@app.command()
-def runs(
-    store: Store = None,
-    json: Json = False,
-    limit: Annotated[int, typer.Option(help="How many to list, newest first.")] = 20,
-) -> None:
-    """List the runs in a store, newest first."""
-    from harness.cli.show import list_runs
-
-    list_runs(store, limit=limit, as_json=json)
+app.registered_commands += recorded.app.registered_commands
 
 
 @app.command()
-def show(
-    run: RunReference = "last",
-    store: Store = None,
-    json: Json = False,
-    events: Annotated[bool, typer.Option("--events", help="List every event.")] = False,
-    windows: Annotated[
-        bool, typer.Option("--windows", help="Show what stands in each agent's window.")
+def serve(
+    team: TeamFile,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8321,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOKEN", help="Let in whoever sends it; may be repeated. [env: HARNESS_TOKEN]"),
+    ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="An agent clients may start at, or *; may be repeated. [default: the entry]"
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name clients may call the server by; may be repeated."),
+    ] = None,
+    max_runs: Annotated[int, typer.Option(help="Runs at the same time.")] = 100,
+    rate: Annotated[int, typer.Option(help="Requests a minute of one client; 0 for no limit.")] = 600,
+    grace: Annotated[float, typer.Option(help="Seconds runs may go on when the server stops.")] = 10.0,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Carry on what was cut off or interrupted.")
+    ] = True,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Be an MCP server on standard input and output instead.")
     ] = False,
+    set_: Overrides = None,
+    store: Store = None,
+    trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
 ) -> None:
-    """Show a run: its task, agents, plan, tool calls, answer and cost."""
-    from harness.cli.show import show_run
+    """Serve a team: runs over HTTP, an MCP server at /mcp, an OpenAI-compatible endpoint at /v1.
 
-    show_run(run, store, events=events, windows=windows, as_json=json)
+    On SIGTERM or Ctrl-C runs may end for a while; the rest is interrupted and carried on by the next
+    `harness serve` of the team on the same store.
+
+        harness serve team.yaml
+        curl -d '{"task": "..."}' http://127.0.0.1:8321/runs
+    """
+    from harness.cli.serve import ServeRequest, serve_team
+    from harness.serve.options import ServeOptions
+
+    options = ServeOptions(
+        agents=tuple(agent or ()),
+        max_runs=max_runs,
+        requests_per_minute=rate,
+        grace_seconds=grace,
+        carry_on=resume,
+    )
+    raise typer.Exit(
+        serve_team(
+            ServeRequest(
+                team=team,
+                overrides=tuple(set_ or ()),
+                store=store,
+                host=host,
+                port=port,
+                tokens=tuple(token or ()),
+                allowed_hosts=tuple(allow_host or ()),
+                options=options,
+                stdio=stdio,
+                trace=trace,
+            )
+        )
+    )
 
 
 @app.command()

@@ -12,11 +12,11 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Literal
 
-from harness.cli.terminal import json_line
 from harness.harness import DEFAULT_STORE
 from harness.models.tokens import token_counter
 from harness.team import agent_library
 from harness.version import version
+from harness.views import json_line
 
 Verdict = Literal["ok", "note", "problem"]
 

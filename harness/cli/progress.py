@@ -12,21 +12,26 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
-from harness.cli.terminal import count, dollars, one_line
+from harness.cli.ask import ask, somebody_is_there
+from harness.cli.terminal import count, dollars, one_line, plain
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
+    ApprovalDecided,
+    ApprovalRequested,
     DeliverableRejected,
     Event,
     LimitWasReached,
     ModelCallRetried,
     PlanCreated,
     ReplanRequested,
+    RunResumed,
     ToolCallFinished,
     ToolServerFailed,
     ToolServerStarted,
 )
-from harness.loop.log import Notices, Progress
+from harness.harness import Harness
+from harness.loop.log import Progress
 from harness.loop.state import AgentState, RunState
 from harness.models.port import TextDelta
 from harness.run import Run
@@ -34,17 +39,17 @@ from harness.run import Run
 REFRESH_SECONDS = 0.12
 
 
-async def show_progress(run: Run, notices: Notices) -> None:
-    """Show what the run is doing until it ends."""
+async def show_progress(harness: Harness, run: Run) -> None:
+    """Show what the run is doing until it ends, and ask at the terminal what it wants to know."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal and os.environ.get("TERM") != "dumb":
-        await _live(run, notices, console)
+        await _live(harness, run, console)
     else:
         await _lines(run)
 
 
 async def _lines(run: Run) -> None:
-    async for recorded in run.events():
+    async for recorded in run.events(after=run.begins_at - 1):
         line = describe(recorded.event)
         if line:
             print(line, file=sys.stderr, flush=True)
@@ -76,23 +81,46 @@ def describe(event: Event) -> str:
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
         case _:
+            return _describe_people(event)
+
+
+def _describe_people(event: Event) -> str:
+    """Return one line about what concerns the person at the terminal, or nothing."""
+    match event:
+        case ApprovalRequested(agent=agent, tool=tool, kind=kind):
+            what = {"permission": "may it call", "in_doubt": "did it call", "elicitation": "it is asked by"}[
+                kind
+            ]
+            return f"{agent}: waits for you: {what} {tool}?"
+        case ApprovalDecided(agent=agent, decision=decision, by=by):
+            return f"{agent}: {decision.replace('_', ' ')}" + (f" by {plain(by)}" if by else "")
+        case RunResumed(replayed=replayed, again=again, in_doubt=doubt):
+            return (
+                f"resumed: {count(replayed, 'call')} replayed, {len(again)} made again, {len(doubt)} in doubt"
+            )
+        case _:
             return ""
 
 
-async def _live(run: Run, notices: Notices, console: Console) -> None:
+async def _live(harness: Harness, run: Run, console: Console) -> None:
     picture = _Picture(run.state, console)
-    notices.listen(picture.notice)
+    run.notices.listen(picture.notice)
     with Live(console=console, get_renderable=picture.render, auto_refresh=False) as live:
         async with anyio.create_task_group() as drawing:
 
             async def draw() -> None:
                 while True:
-                    live.refresh()
+                    if live.is_started:
+                        live.refresh()
                     await anyio.sleep(REFRESH_SECONDS)
 
             drawing.start_soon(draw)
-            async for _ in run.events():
-                pass
+            async for recorded in run.events(after=run.begins_at - 1):
+                if recorded.event in run.waiting and somebody_is_there():
+                    assert isinstance(recorded.event, ApprovalRequested)
+                    live.stop()
+                    await ask(harness, run, recorded.event)
+                    live.start()
             drawing.cancel_scope.cancel()
         live.refresh()
 

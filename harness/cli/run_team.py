@@ -6,21 +6,22 @@ import base64
 import mimetypes
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
+from harness.cli.ask import somebody_is_there
 from harness.cli.progress import show_progress
-from harness.cli.terminal import count, dollars, json_line, plain
+from harness.cli.terminal import count, dollars, plain
 from harness.errors import UsageError
-from harness.events import Recorded
-from harness.harness import open_harness
+from harness.harness import Harness, open_harness
 from harness.messages import Image
 from harness.run import Run, RunResult
 from harness.team import load_team
+from harness.views import event_view, json_line
 
-EXIT_CODES = {"done": 0, "failed": 3, "limit": 4, "cancelled": 3, "interrupted": 130}
+EXIT_CODES = {"done": 0, "failed": 3, "limit": 4, "suspended": 5, "cancelled": 3, "interrupted": 130}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class RunRequest:
     images: tuple[Path, ...]
     trace: Path | None
     quiet: bool
+    session: str = ""
 
 
 def run_team(request: RunRequest) -> int:
@@ -45,19 +47,30 @@ def run_team(request: RunRequest) -> int:
 
     async def main() -> RunResult:
         async with open_harness(team, store=request.store, trace=request.trace) as harness:
-            run = await harness.start(task, *images)
-            async with anyio.create_task_group() as around:
-                around.start_soon(_interrupt, run)
-                if request.as_json:
-                    await _print_events(run)
-                elif not request.quiet:
-                    await show_progress(run, harness.notices)
-                await run.result()
-                around.cancel_scope.cancel()
-            return await run.result()
+            run = await harness.start(task, *images, session=request.session)
+            return await carry(harness, run, as_json=request.as_json, quiet=request.quiet)
 
-    result = anyio.run(main)
-    if not request.as_json:
+    return tell(anyio.run(main), as_json=request.as_json)
+
+
+async def carry(harness: Harness, run: Run, *, as_json: bool, quiet: bool) -> RunResult:
+    """Show what a run does until it ends or is suspended; ask who is there, if anybody is."""
+    async with anyio.create_task_group() as around:
+        around.start_soon(_interrupt, run)
+        if as_json:
+            await _print_events(run)
+        elif not quiet:
+            if somebody_is_there():
+                run.be_patient()
+            await show_progress(harness, run)
+        await run.result()
+        around.cancel_scope.cancel()
+    return await run.result()
+
+
+def tell(result: RunResult, *, as_json: bool) -> int:
+    """Print what a run came to, unless its events have said so; return the exit code."""
+    if not as_json:
         print_result(result)
     return EXIT_CODES[result.stop_reason]
 
@@ -73,26 +86,15 @@ async def _interrupt(run: Run) -> None:
 
 
 async def _print_events(run: Run) -> None:
-    async for recorded in run.events():
+    async for recorded in run.events(after=run.begins_at - 1):
         print(json_line(event_view(recorded)), flush=True)
-
-
-def event_view(recorded: Recorded) -> dict[str, object]:
-    """Return an event as one flat JSON object, its place in the run first."""
-    event = asdict(recorded.event)  # type: ignore[call-overload]
-    head = {
-        "type": event.pop("type"),
-        "run_id": recorded.run_id,
-        "sequence": recorded.sequence,
-        "at": recorded.at,
-    }
-    return head | event
 
 
 def print_result(result: RunResult) -> None:
     """Print the answer with its sources, and how the run ended."""
     if isinstance(result.output, str):
-        print(plain(result.output))
+        if result.output or result.stop_reason == "done":
+            print(plain(result.output))
     else:
         print(json_line(result.output))
     if result.citations:
@@ -111,7 +113,11 @@ def print_result(result: RunResult) -> None:
         print(f"note: {plain(note)}", file=sys.stderr)
     if result.error:
         print(f"error: {plain(result.error)}", file=sys.stderr)
+    for key in result.waiting:
+        print(f"waits for you: harness approve {result.run_id} {plain(key)}", file=sys.stderr)
     usage = result.usage
+    if result.stop_reason in ("interrupted", "limit", "failed"):
+        print(f"to go on: harness resume {result.run_id}", file=sys.stderr)
     print(
         f"run {result.run_id}: {result.stop_reason}, {count(usage.calls, 'model call')}, "
         f"{'about ' if usage.estimated else ''}{count(usage.total_tokens, 'token')}, {dollars(result.cost)} "

@@ -1,51 +1,22 @@
-"""`harness runs` and `harness show`: what a store holds, computed from its events."""
+"""`harness show`: one run, computed from its events."""
 
 from __future__ import annotations
 
-import os
 import sys
-from datetime import UTC, datetime
 
-from harness.cli.run_team import event_view, print_result
-from harness.cli.terminal import count, dollars, json_line, one_line, plain, table
+from harness.cli.run_team import print_result
+from harness.cli.store import open_store
+from harness.cli.terminal import count, dollars, one_line, plain, when
 from harness.events import PlanCreated, Recorded, ToolCallFinished
-from harness.harness import DEFAULT_STORE
-from harness.journal import Journal, RunSummary, open_journal, resolve_run
+from harness.journal import resolve_run
 from harness.loop.state import AgentState, RunState, fold
 from harness.run import RunResult
-
-
-def _open(store: str | None) -> Journal:
-    return open_journal(store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE, write=False)
-
-
-def list_runs(store: str | None, *, limit: int, as_json: bool) -> None:
-    """Print the newest runs of a store."""
-    summaries = _open(store).runs()[:limit]
-    if as_json:
-        for summary in summaries:
-            print(json_line(_summary_view(summary)))
-        return
-    if not summaries:
-        print("no runs here yet", file=sys.stderr)
-        return
-    rows = [
-        (
-            summary.run_id,
-            _when(summary.started_at),
-            summary.finished.stop_reason if summary.finished else "unfinished",
-            summary.started.team_name,
-            count(summary.finished.usage.total_tokens, "token") if summary.finished else "",
-            one_line(summary.started.task.text, 60),
-        )
-        for summary in summaries
-    ]
-    print(table(rows, ("RUN", "STARTED", "ENDED", "TEAM", "TOKENS", "TASK")))
+from harness.views import event_view, json_line
 
 
 def show_run(reference: str, store: str | None, *, events: bool, windows: bool, as_json: bool) -> None:
     """Print one run."""
-    journal = _open(store)
+    journal = open_store(store)
     recorded = list(journal.read(resolve_run(journal, reference)))
     if as_json:
         for item in recorded:
@@ -61,7 +32,7 @@ def show_run(reference: str, store: str | None, *, events: bool, windows: bool, 
     if events:
         for item in recorded:
             place = getattr(item.event, "agent", "")
-            print(f"{item.sequence:5d}  {_when(item.at)}  {item.event.type:24s} {plain(place)}")
+            print(f"{item.sequence:5d}  {when(item.at)}  {item.event.type:24s} {plain(place)}")
     print()
     if state.finished is not None:
         print_result(RunResult.of(state.finished))
@@ -73,7 +44,7 @@ def _print_head(recorded: list[Recorded], state: RunState) -> None:
     assert state.started is not None
     seconds = recorded[-1].at - recorded[0].at
     print(
-        f"run {recorded[0].run_id} of {plain(state.started.team_name)}, {_when(recorded[0].at)}, {seconds:.1f} s"
+        f"run {recorded[0].run_id} of {plain(state.started.team_name)}, {when(recorded[0].at)}, {seconds:.1f} s"
     )
     print(f"task: {one_line(state.started.task.text, 300)}")
     cost = dollars(None if state.unpriced else state.cost)
@@ -112,21 +83,3 @@ def _print_window(agent: AgentState) -> None:
         print(
             f"  {position:3d}  {entry.tokens:7,d}  {plain(entry.origin):30s} {one_line(entry.message.text, 80)}"
         )
-
-
-def _summary_view(summary: RunSummary) -> dict[str, object]:
-    finished = summary.finished
-    return {
-        "run_id": summary.run_id,
-        "started_at": summary.started_at,
-        "finished_at": summary.finished_at,
-        "team": summary.started.team_name,
-        "task": summary.started.task.text,
-        "stop_reason": finished.stop_reason if finished else None,
-        "tokens": finished.usage.total_tokens if finished else None,
-        "cost": finished.cost if finished else None,
-    }
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -12,11 +12,12 @@ import anyio
 import orjson
 
 from harness.adapters import RunTools, ToolServers
-from harness.cli.terminal import json_line, one_line, plain
+from harness.cli.terminal import one_line, plain
 from harness.errors import TeamError, ToolError, UsageError
 from harness.events import Event, ToolServerFailed
 from harness.team import Team, load_team, starter_team, team_schema
 from harness.tools.port import CallContext, Tool
+from harness.views import json_line
 
 SCHEMA_NAME = "harness.schema.json"
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import orjson
+from datetime import UTC, datetime
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 """C0 but tab and newline, DEL, C1, bidirectional marks, zero-width and tag characters."""
-
-_C1 = re.compile("[\x7f-\x9f]")
 
 
 def plain(text: str) -> str:
@@ -27,11 +23,6 @@ def one_line(text: str, width: int) -> str:
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
 
 
-def json_line(value: Any) -> str:
-    """Return `value` as one line of JSON that is safe to show on a terminal."""
-    return _C1.sub(lambda match: f"\\u{ord(match.group()):04x}", orjson.dumps(value).decode())
-
-
 def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
     """Return the rows as aligned columns under their headings."""
     every = [list(headings), *map(list, rows)]
@@ -41,6 +32,11 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
         for row in every
     ]
     return "\n".join(lines)
+
+
+def when(at: float) -> str:
+    """Return a time, UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def count(number: float, noun: str) -> str:

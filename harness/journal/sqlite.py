@@ -105,7 +105,7 @@ class SqliteJournal:
         Raises:
             StoreError: The file cannot be read.
         """
-        self._writer.flush()
+        self._writer.flush(run_id)
         return self._reader.read(run_id, start=start)
 
     def runs(self) -> list[RunSummary]:

@@ -207,10 +207,10 @@ class GroupCommit:
             self._raise_failure()
             raise
 
-    def flush(self) -> None:
-        """Block until everything put so far is committed or lost."""
+    def flush(self, run_id: str = "") -> None:
+        """Block until everything put so far of a run, or of all, is committed or lost."""
         with self._changed:
-            batch = self._last_batch()
+            batch = self._last_batch(run_id)
             if batch is not None:
                 self._hurry(batch)
                 self._changed.wait_for(lambda: batch is not self._filling and batch is not self._writing)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from harness.errors import LimitReached, ModelError
-from harness.events import AgentRunFinished, EntryAppended, Event, LimitWasReached, ReplanRequested, Report
+from harness.errors import Divergence, LimitReached, ModelError
+from harness.events import (
+    AgentRunFinished,
+    EntryAppended,
+    EntryReplaced,
+    Event,
+    LimitWasReached,
+    ReplanRequested,
+    Report,
+)
 from harness.limits import Budget
+from harness.loop.activity import Activity
+from harness.loop.approvals import Approvals
 from harness.loop.brief import dumps, view_report
 from harness.loop.deliverable import CountTokens, Deliverable
 from harness.loop.log import Notices, RunLog
@@ -46,9 +57,16 @@ class AgentRun:
     budget: Budget
     deliverable: Deliverable
     permissions: Permissions
+    approvals: Approvals
+    activity: Activity
     log: RunLog
     notices: Notices
     count_tokens: CountTokens
+    lent: Callable[[], AbstractAsyncContextManager[None]]
+    """Lets others have its place among the agents at work while it waits for a person."""
+    parent: AgentRun | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Within it the agent works; its budget's time ends it."""
 
     @property
     def state(self) -> AgentState:
@@ -61,18 +79,47 @@ class AgentRun:
 
     def append(self, origin: str, message: Message) -> None:
         """Add an entry to the window and to the transcript."""
-        state = self.state
         tokens = message_tokens(message, self.count_tokens)
         self.emit(
             EntryAppended(
                 agent=self.path,
-                entry=len(state.window.entries),
+                entry=self.state.window.appended,
                 origin=origin,
                 message=message,
                 tokens=tokens,
             )
         )
         self.transcript.append(message)
+
+    def change(self, changes: Sequence[EntryReplaced]) -> None:
+        """Change entries of the window, and write the transcript anew."""
+        for change in changes:
+            self.emit(change)
+        self.transcript = self.model.open([tool.definition for tool in self.tools.values()])
+        for entry in self.state.window.entries:
+            self.transcript.append(entry.message)
+
+    @asynccontextmanager
+    async def outside(self) -> AsyncGenerator[None]:
+        """Ask something of the world; where only the record may answer, never come to it."""
+        if not self.log.past.live:
+            await anyio.sleep_forever()
+        with self.activity.outside():
+            yield
+
+    async def be_cut_short(self) -> None:
+        """Be cancelled at this place, as the record says happened when time was up."""
+        agent: AgentRun | None = self
+        past = self.log.past
+        while agent is not None and past.limit(agent.path) is None:
+            agent = agent.parent
+        if agent is None:
+            raise Divergence(f"{self.path}: the record does not say what cancelled it")
+        limit = past.limit(agent.path)
+        assert limit is not None
+        agent.budget.end(LimitReached(limit.limit, limit.scope, limit.allowed))
+        agent.scope.cancel()
+        await anyio.sleep_forever()
 
     def request_tokens(self) -> int:
         """Return our count of the tokens the next request will hold."""
@@ -88,8 +135,10 @@ async def run_agent(agent: AgentRun) -> Report:
     try:
         report, error = await _work(agent)
     except anyio.get_cancelled_exc_class():
+        # A stop from outside leaves the agent run open, as a crash would, so that it can be resumed.
         limit = agent.budget.expired()
-        _finish(agent, _unfinished(agent, stop_reason=_limit_reason(limit) if limit else "cancelled"), None)
+        if limit:
+            _finish(agent, _unfinished(agent, stop_reason=_limit_reason(limit)), None)
         raise
     return _finish(agent, report, error)
 
@@ -112,7 +161,8 @@ def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report
 
 async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     try:
-        with anyio.CancelScope(deadline=agent.budget.deadline):
+        agent.scope.deadline = agent.budget.deadline
+        with agent.scope:
             while agent.deliverable.accepted is None:
                 reply = await take_turn(agent)
                 if not reply.tool_calls:
@@ -155,7 +205,7 @@ def _break_loops(agent: AgentRun) -> None:
         StuckError: There is nobody to make a new plan.
     """
     state = agent.state
-    for signature, times in state.failures.items():
+    for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:
             continue
         tool = signature.partition("\0")[0]

@@ -1,8 +1,14 @@
-"""The tool calls of one turn: all at once, each leaving exactly one result for its id."""
+"""The tool calls of one turn: all at once, each leaving exactly one result for its id.
+
+A call may be asked about before it begins, may begin several times (after a crash, or because its
+server wanted to know something first), and ends once. What the record of the run holds of this is
+gone through again without touching the world.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +16,7 @@ import anyio
 import orjson
 
 from harness.errors import (
+    Divergence,
     HarnessError,
     RequiredServerFailed,
     StoreError,
@@ -17,15 +24,37 @@ from harness.errors import (
     ToolServerError,
     innermost,
 )
-from harness.events import ToolCallFinished, ToolCallStarted
+from harness.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    EffectClass,
+    QuestionKind,
+    ToolCallFinished,
+    ToolCallStarted,
+)
 from harness.loop.log import Progress
 from harness.messages import ToolCall, ToolResult
 from harness.messages import tool as tool_message
-from harness.tools.port import CallContext, Tool, ToolOutput
+from harness.permissions import ProposedCall
+from harness.tools.port import (
+    CallContext,
+    InputRequired,
+    Inquiry,
+    InquiryAnswer,
+    Tool,
+    ToolOutput,
+)
 from harness.tools.results import shorten
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
+
+_ENDS_THE_RUN = (StoreError, RequiredServerFailed, Divergence)
+"""Errors that no model can mend and that concern more than one call."""
+
+_DONE_BEFORE = (
+    "this call had begun when its process ended; a person found that it did take effect. Its result is lost"
+)
 
 
 async def run_calls(agent: AgentRun, turn: int, calls: Sequence[ToolCall], *, cut_off: bool) -> None:
@@ -37,7 +66,7 @@ async def run_calls(agent: AgentRun, turn: int, calls: Sequence[ToolCall], *, cu
     outputs: list[ToolOutput | None] = [None] * len(calls)
 
     async def run(index: int) -> None:
-        outputs[index] = await _run_call(agent, turn, index, calls[index], cut_off=cut_off)
+        outputs[index] = await _Call(agent, turn, index, calls[index]).run(cut_off=cut_off)
 
     if len(calls) == 1:
         await run(0)
@@ -51,105 +80,298 @@ async def run_calls(agent: AgentRun, turn: int, calls: Sequence[ToolCall], *, cu
         agent.append(output.origin or f"tool:{call.name}", tool_message(result))
 
 
-async def _run_call(agent: AgentRun, turn: int, index: int, call: ToolCall, *, cut_off: bool) -> ToolOutput:
-    """Return what the model is shown, having recorded the call and its whole result."""
-    key = f"{agent.path}/turn-{turn}/{index}"
-    tool = agent.tools.get(call.name)
-    prepared = (
-        _refusal("cut_off", "your reply was cut off at the length limit; nothing was run")
-        if cut_off
-        else None
-    )
-    prepared = prepared or _prepare(agent, tool, call)
-    agent.emit(
-        ToolCallStarted(
-            agent=agent.path,
-            turn=turn,
-            call_id=call.id,
-            key=key,
-            tool=call.name,
-            arguments=call.arguments,
-            effect=tool.effect if tool else "read",
-        )
-    )
-    context = CallContext(
-        agent.path, turn, call.id, key, partial(_progress, agent, call.name), agent.log.run_id
-    )
-    finished = partial(_finish, agent, call, context, external=tool is not None and tool.external)
-    if isinstance(prepared, ToolOutput):
-        return finished(prepared)
-    assert tool is not None
-    try:
-        if tool.external and tool.effect in ("keyed", "once"):
-            await agent.log.durable()
-        output = await tool.invoke(prepared, context)
-    except ToolServerError as error:
-        output = ToolOutput(str(error), is_error=True, error_type="server")
-    except ToolError as error:
-        output = ToolOutput(str(error), is_error=True, error_type="tool")
-    except anyio.get_cancelled_exc_class():
-        finished(ToolOutput("cancelled; its outcome is unknown", is_error=True, error_type="cancelled"))
-        raise
-    except (StoreError, RequiredServerFailed):
-        raise
-    except HarnessError as error:
-        output = ToolOutput(str(error), is_error=True, error_type="tool")
-    except Exception as error:
-        if isinstance(innermost(error), StoreError | RequiredServerFailed):
+@dataclass
+class _Call:
+    """One tool call at its place in a turn."""
+
+    agent: AgentRun
+    turn: int
+    index: int
+    call: ToolCall
+    questions: int = field(default=0, init=False)
+    """How many questions it has raised."""
+
+    def __post_init__(self) -> None:
+        self.key = f"{self.agent.path}/turn-{self.turn}/{self.index}"
+        self.tool = self.agent.tools.get(self.call.name)
+        self.arguments = self.call.arguments
+        """JSON; a person may change it."""
+
+    @property
+    def effect(self) -> EffectClass:
+        """What happens to the call after a crash."""
+        return self.tool.effect if self.tool else "read"
+
+    async def run(self, *, cut_off: bool) -> ToolOutput:
+        """Return what the model is shown, having recorded the call and its whole result."""
+        past = self.agent.log.past
+        recorded = None if past.check == "everything" else past.outcome(self.key, 1)
+        if isinstance(recorded, ToolCallFinished) and recorded.external:
+            # Whatever a changed team would say to the call: its result is history.
+            self._start(1)
+            return self._finish(await self._recorded_output(recorded, 1), external=True)
+        prepared = self._prepare(cut_off=cut_off)
+        if not isinstance(prepared, ToolOutput) and self.tool is not None and self.tool.external:
+            prepared = await self._permit(prepared)
+        if isinstance(prepared, ToolOutput):
+            self._start(1)
+            return self._finish(prepared)
+        return self._finish(await self._carry_out(prepared))
+
+    def _prepare(self, *, cut_off: bool) -> Mapping[str, Any] | ToolOutput:
+        """Return the arguments to run with, or the error that tells the model how to mend the call."""
+        if cut_off:
+            return _refusal("cut_off", "your reply was cut off at the length limit; nothing was run")
+        if self.tool is None:
+            names = ", ".join(self.agent.tools) or "none"
+            return _refusal("unknown_tool", f"there is no tool {self.call.name}; your tools are: {names}")
+        return _read_arguments(self.tool, self.arguments)
+
+    # --- may it run ---
+
+    async def _permit(self, arguments: Mapping[str, Any]) -> Mapping[str, Any] | ToolOutput:
+        """Return the arguments to run with once the team file, and if need be a person, allows it."""
+        assert self.tool is not None
+        past = self.agent.log.past
+        proposed = ProposedCall(self.call.name, arguments, self.effect)
+        verdict = self.agent.permissions.verdict(self.agent.lineage, proposed)
+        decided = await self._recorded_permission(verdict.allow)
+        if decided is None and not past.begun(self.key, 1):
+            if verdict.allow == "no":
+                return _refusal("denied", verdict.reason)
+            if verdict.allow == "ask":
+                expires = verdict.expires_seconds
+                question = self._question(
+                    "permission",
+                    message=verdict.reason,
+                    expires_at=None if expires is None else self.agent.log.clock() + expires,
+                )
+                decided = await self._decide(question)
+        return self._as_decided(decided, arguments)
+
+    async def _recorded_permission(self, allow: str) -> ApprovalDecided | None:
+        """Go through the questions on record, the last of which may still wait; None asks anew.
+
+        A decision holds for the tool it was made about. Where the team file has changed meanwhile so
+        that nobody needs to be asked, it decides.
+        """
+        assert self.tool is not None
+        past, approvals = self.agent.log.past, self.agent.approvals
+        decided: ApprovalDecided | None = None
+        while question := past.question(self.key, self.questions + 1, "permission"):
+            self.questions += 1
+            if allow != "ask" and past.live and past.decision(self.key, question.number) is None:
+                decision = "approved" if allow == "yes" else "denied"
+                decided = approvals.settle(question, decision, by="team file")
+            else:
+                decided = await self._decide(question)
+            if question.fingerprint != self.tool.fingerprint and not past.begun(self.key, 1):
+                decided = None
+        return decided
+
+    def _as_decided(
+        self, decided: ApprovalDecided | None, arguments: Mapping[str, Any]
+    ) -> Mapping[str, Any] | ToolOutput:
+        assert self.tool is not None
+        if decided is None:
+            return arguments
+        if decided.decision != "approved":
+            because = f": {decided.reason}" if decided.reason else ""
+            what = "nobody answered in time" if decided.decision == "expired" else "a person said no"
+            return _refusal("denied", f"{self.call.name} was not run: {what}{because}")
+        if decided.arguments is None:
+            return arguments
+        self.arguments = decided.arguments
+        return _read_arguments(self.tool, decided.arguments)
+
+    # --- running it ---
+
+    async def _carry_out(self, arguments: Mapping[str, Any]) -> ToolOutput:
+        """Return the result, from the record or of as many attempts as it takes."""
+        past = self.agent.log.past
+        attempt = 1
+        answer: InquiryAnswer | None = None
+        while True:
+            self._start(attempt)
+            if self.tool is None or not self.tool.external:
+                return await self._invoke(arguments, None)
+            outcome = past.outcome(self.key, attempt)
+            if isinstance(outcome, ToolCallFinished):
+                return await self._recorded_output(outcome, attempt)
+            was_begun = past.check == "everything" and past.begun(self.key, attempt)
+            if outcome is None and self.effect == "once" and was_begun:
+                outcome = self._question("in_doubt", message="it had begun when its process ended")
+            if outcome is None:
+                equal = past.reusable(self.call.name, self.arguments)
+                if equal is not None:
+                    return await self._recorded_output(equal, attempt)
+                try:
+                    return await self._invoke(arguments, answer)
+                except InputRequired as required:
+                    outcome = self._inquiry(required.inquiry)
+            else:
+                self.questions = outcome.number
+            decided = await self._decide(outcome)
+            if decided.decision == "happened":
+                lost = f"{_DONE_BEFORE}{': ' + decided.reason if decided.reason else '.'}"
+                return ToolOutput(lost)
+            if outcome.kind == "elicitation":
+                answer = InquiryAnswer(_inquiry_of(outcome), decided.content)
+            attempt += 1
+
+    async def _invoke(self, arguments: Mapping[str, Any], answer: InquiryAnswer | None) -> ToolOutput:
+        """Run the tool; whatever goes wrong with it becomes its result."""
+        assert self.tool is not None
+        agent = self.agent
+        try:
+            if not self.tool.external:
+                return await self.tool.invoke(arguments, self._context(None))
+            async with agent.outside():
+                if self.effect in ("keyed", "once"):
+                    await agent.log.durable()
+                return await self.tool.invoke(arguments, self._context(answer))
+        except ToolServerError as error:
+            return _refusal("server", str(error))
+        except ToolError as error:
+            return _refusal("tool", str(error))
+        except anyio.get_cancelled_exc_class():
+            # A stop from outside leaves the call open, as a crash would.
+            if agent.budget.expired():
+                self._finish(_refusal("cancelled", "cancelled; its outcome is unknown"))
             raise
-        output = ToolOutput(
-            f"{call.name} broke: {type(error).__name__}: {error}", is_error=True, error_type="internal"
+        except (InputRequired, *_ENDS_THE_RUN):
+            raise
+        except HarnessError as error:
+            return _refusal("tool", str(error))
+        except Exception as error:
+            if isinstance(innermost(error), _ENDS_THE_RUN):
+                raise
+            return _refusal("internal", f"{self.call.name} broke: {type(error).__name__}: {error}")
+
+    async def _recorded_output(self, finished: ToolCallFinished, attempt: int) -> ToolOutput:
+        for event in self.agent.log.past.asked_meanwhile(self.key, attempt):
+            self.agent.emit(event)
+        if finished.error_type == "cancelled":
+            try:
+                await self.agent.be_cut_short()
+            except anyio.get_cancelled_exc_class():
+                self._finish(_refusal("cancelled", finished.shown))
+                raise
+        text = finished.shown if finished.whole is None else finished.whole
+        return ToolOutput(text, finished.is_error, finished.error_type, finished.images)
+
+    def _context(self, answer: InquiryAnswer | None) -> CallContext:
+        agent = self.agent
+        return CallContext(
+            agent.path,
+            self.turn,
+            self.call.id,
+            self.key,
+            partial(_progress, agent, self.call.name),
+            agent.log.run_id,
+            answer,
+            self._ask_meanwhile,
         )
-    return finished(output)
+
+    # --- asking a person ---
+
+    async def _ask_meanwhile(self, inquiry: Inquiry) -> InquiryAnswer:
+        """Ask while the call goes on; see `harness.tools.port.AskPerson`."""
+        question = replace(self._inquiry(inquiry), inline=True)
+        with self.agent.activity.paused():
+            decided = await self._decide(question)
+        return InquiryAnswer(inquiry, decided.content)
+
+    async def _decide(self, question: ApprovalRequested) -> ApprovalDecided:
+        async with self.agent.lent():
+            return await self.agent.approvals.decide(question)
+
+    def _inquiry(self, inquiry: Inquiry) -> ApprovalRequested:
+        return replace(
+            self._question("elicitation", message=inquiry.message),
+            form=inquiry.form,
+            request=inquiry.request,
+            state=inquiry.state,
+        )
+
+    def _question(
+        self, kind: QuestionKind, *, message: str, expires_at: float | None = None
+    ) -> ApprovalRequested:
+        assert self.tool is not None
+        self.questions = max(self.questions, self.agent.log.past.questions(self.key)) + 1
+        return ApprovalRequested(
+            agent=self.agent.path,
+            turn=self.turn,
+            call_id=self.call.id,
+            key=self.key,
+            number=self.questions,
+            kind=kind,
+            tool=self.call.name,
+            arguments=self.arguments,
+            fingerprint=self.tool.fingerprint,
+            message=message,
+            expires_at=expires_at,
+        )
+
+    # --- recording it ---
+
+    def _start(self, attempt: int) -> None:
+        self.agent.emit(
+            ToolCallStarted(
+                agent=self.agent.path,
+                turn=self.turn,
+                call_id=self.call.id,
+                key=self.key,
+                tool=self.call.name,
+                arguments=self.arguments,
+                effect=self.effect,
+                attempt=attempt,
+            )
+        )
+
+    def _finish(self, output: ToolOutput, *, external: bool | None = None) -> ToolOutput:
+        """Record the result; return it as the model sees it, shortened if it is large."""
+        if external is None:
+            external = self.tool is not None and self.tool.external
+        short = shorten(output.text, f"result:{self.key}") if external else None
+        self.agent.emit(
+            ToolCallFinished(
+                agent=self.agent.path,
+                turn=self.turn,
+                call_id=self.call.id,
+                key=self.key,
+                tool=self.call.name,
+                shown=output.text if short is None else short,
+                whole=None if short is None else output.text,
+                is_error=output.is_error,
+                error_type=output.error_type,
+                external=external,
+                images=output.images,
+            )
+        )
+        return output if short is None else replace(output, text=short)
 
 
-def _prepare(agent: AgentRun, tool: Tool | None, call: ToolCall) -> Mapping[str, Any] | ToolOutput:
-    """Return the arguments to run with, or the error that tells the model how to mend the call."""
-    if tool is None:
-        names = ", ".join(agent.tools) or "none"
-        return _refusal("unknown_tool", f"there is no tool {call.name}; your tools are: {names}")
+def _read_arguments(tool: Tool, text: str) -> Mapping[str, Any] | ToolOutput:
+    name = tool.definition.name
     try:
-        arguments = orjson.loads(call.arguments or "{}")
+        arguments = orjson.loads(text or "{}")
     except orjson.JSONDecodeError as error:
         return _refusal("arguments", f"the arguments are not valid JSON: {error}")
     if not isinstance(arguments, dict):
         return _refusal("arguments", "the arguments must be one JSON object")
-    arguments = cast("dict[str, Any]", arguments)
-    faults = tool.faults(arguments)
+    faults = tool.faults(cast("dict[str, Any]", arguments))
     if faults:
-        return _refusal("arguments", f"the arguments do not fit {call.name}: " + "; ".join(faults))
-    denial = agent.permissions.denial(agent.lineage, call.name) if tool.external else ""
-    if denial:
-        return _refusal("denied", denial)
-    return arguments
+        return _refusal("arguments", f"the arguments do not fit {name}: " + "; ".join(faults))
+    return cast("dict[str, Any]", arguments)
+
+
+def _inquiry_of(question: ApprovalRequested) -> Inquiry:
+    return Inquiry(question.message, question.form or {}, question.request, question.state)
 
 
 def _refusal(error_type: str, text: str) -> ToolOutput:
     return ToolOutput(text, is_error=True, error_type=error_type)
-
-
-def _finish(
-    agent: AgentRun, call: ToolCall, context: CallContext, output: ToolOutput, *, external: bool
-) -> ToolOutput:
-    """Record the result; return it as the model sees it, shortened if it is large."""
-    short = shorten(output.text, f"result:{context.key}") if external else None
-    agent.emit(
-        ToolCallFinished(
-            agent=agent.path,
-            turn=context.turn,
-            call_id=call.id,
-            key=context.key,
-            tool=call.name,
-            shown=output.text if short is None else short,
-            whole=None if short is None else output.text,
-            is_error=output.is_error,
-            error_type=output.error_type,
-            external=external,
-        )
-    )
-    if short is None:
-        return output
-    return ToolOutput(short, output.is_error, output.error_type, output.images, output.origin)
 
 
 def _progress(agent: AgentRun, tool: str, done: float, total: float | None, message: str) -> None:

@@ -1,4 +1,7 @@
-"""One run's way into the journal: numbers events, keeps the live state, tells whoever listens."""
+"""One run's way into the journal: numbers events, keeps the live state, tells whoever listens.
+
+An event that the run's past holds already is taken into account and not written again.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 
 from harness.events import Event, Recorded
 from harness.journal.port import Journal
+from harness.loop.past import Past
 from harness.loop.state import RunState
 from harness.models.port import TextDelta
 
@@ -15,25 +19,45 @@ Listener = Callable[[Recorded], None]
 
 
 class RunLog:
-    """Takes every event of one run, in order."""
+    """Takes every event of one run, in order.
 
-    def __init__(self, run_id: str, journal: Journal, *, clock: Callable[[], float] = time.time) -> None:
+    Args:
+        past: What is recorded of the run already.
+        next_sequence: The sequence of the next event to be written.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        journal: Journal,
+        *,
+        past: Past | None = None,
+        next_sequence: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.run_id = run_id
         self.state = RunState()
+        self.past = past or Past()
+        self.clock = clock
+        self.next_sequence = next_sequence
         self._journal = journal
-        self._clock = clock
-        self._sequence = 0
         self._listeners: list[Listener] = []
+        for event in self.past.environment if self.past.check == "everything" else ():
+            self.state.apply(event)
 
     def emit(self, event: Event) -> None:
-        """Record an event.
+        """Record an event, unless it is recorded already.
 
         Raises:
             StoreError: The journal cannot be written; nothing further should be done.
+            Divergence: The record holds something else here.
         """
-        recorded = Recorded(self.run_id, self._sequence, self._clock(), event)
+        if self.past.holds(event) or not self.past.live:
+            self.state.apply(event)
+            return
+        recorded = Recorded(self.run_id, self.next_sequence, self.clock(), event)
         self._journal.append((recorded,))
-        self._sequence += 1
+        self.next_sequence += 1
         self.state.apply(event)
         for listener in self._listeners:
             listener(recorded)
@@ -48,7 +72,7 @@ class RunLog:
 
     async def durable(self) -> None:
         """Wait until everything so far is on disk."""
-        await self._journal.durable()
+        await self._journal.durable(self.run_id)
 
 
 class Notices:

@@ -1,25 +1,32 @@
 """What a run has come to: a fold over its events, and the only state the loop keeps.
 
 The live run and a run read back from the journal apply the same events to the same classes, so
-`fold(events) == live state` holds at every point of a run.
+`fold(events) == live state` holds at every point of a run. Agents work side by side, and a run that
+is carried out again brings their events in another order; what they add up to does not depend on
+it, only on the order within each agent.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.context.window import Entry, Window
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
+    ApprovalDecided,
+    ApprovalRequested,
     CitationsVerified,
     DeliverableRejected,
     EntryAppended,
+    EntryReplaced,
     Event,
     LimitWasReached,
     ModelCallFinished,
+    ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
     PlanCreated,
@@ -30,6 +37,7 @@ from harness.events import (
     ReplanRequested,
     Report,
     RunFinished,
+    RunResumed,
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
@@ -84,17 +92,24 @@ class RunState:
     finished: RunFinished | None = None
     agents: dict[str, AgentState] = field(default_factory=dict[str, AgentState])
     usage: Usage = Usage()
-    cost: float = 0.0
     unpriced: bool = False
     """True if a call was made to a model whose price is unknown."""
-    readings: list[Reading] = field(default_factory=list[Reading])
-    """What tools gave this run to read, in the order it came."""
+    readings: dict[str, Reading] = field(default_factory=dict[str, Reading])
+    """What tools gave this run to read, by call key."""
     whole_results: dict[str, str] = field(default_factory=dict[str, str])
     """The full text of results that were shown shortened, by call key."""
-    notes: list[str] = field(default_factory=list[str])
+    notes: set[str] = field(default_factory=set[str])
     errors: dict[str, str] = field(default_factory=dict[str, str])
     """Why agent runs failed, by path."""
+    waiting: dict[str, ApprovalRequested] = field(default_factory=dict[str, ApprovalRequested])
+    """Questions that wait for a person, by call key."""
+    epoch: int = 1
     events: int = 0
+
+    @property
+    def cost(self) -> float:
+        """USD of all calls whose price is known; the same in whatever order they ended."""
+        return math.fsum(agent.cost for agent in self.agents.values())
 
     def apply(self, event: Event) -> None:
         """Take one event into account."""
@@ -103,11 +118,20 @@ class RunState:
 
 
 def fold(recorded: Iterable[Recorded]) -> RunState:
-    """Return what the events add up to."""
+    """Return what the events add up to; what a resume declared void does not count."""
     state = RunState()
-    for item in recorded:
+    for item in effective(list(recorded)):
         state.apply(item.event)
     return state
+
+
+def effective(recorded: Sequence[Recorded]) -> Iterator[Recorded]:
+    """Yield the events that count: all but those that came of a stop from which the run was resumed."""
+    void: set[int] = set()
+    for item in recorded:
+        if isinstance(item.event, RunResumed):
+            void.update(item.event.void)
+    return (item for item in recorded if item.sequence not in void)
 
 
 def call_signature(tool: str, arguments: str, result: str) -> str:
@@ -137,7 +161,23 @@ def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
 
 
 def _entry_appended(state: RunState, event: EntryAppended) -> None:
-    state.agents[event.agent].window.append(Entry(event.origin, event.message, event.tokens))
+    state.agents[event.agent].window.append(Entry(event.origin, event.message, event.tokens, event.entry))
+
+
+def _entry_replaced(state: RunState, event: EntryReplaced) -> None:
+    state.agents[event.agent].window.replace(event.entry, event.message, event.tokens)
+
+
+def _approval_requested(state: RunState, event: ApprovalRequested) -> None:
+    state.waiting[event.key] = event
+
+
+def _approval_decided(state: RunState, event: ApprovalDecided) -> None:
+    state.waiting.pop(event.key, None)
+
+
+def _run_resumed(state: RunState, event: RunResumed) -> None:
+    state.epoch = max(state.epoch, event.epoch)
 
 
 def _turn_started(state: RunState, event: TurnStarted) -> None:
@@ -157,10 +197,17 @@ def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
         state.unpriced = True
     else:
         agent.cost += event.cost
-        state.cost += event.cost
-    for note in event.notes:
-        if note not in state.notes:
-            state.notes.append(note)
+    state.notes.update(event.notes)
+
+
+def _model_call_lost(state: RunState, event: ModelCallLost) -> None:
+    agent = state.agents[event.agent]
+    agent.usage += event.usage
+    state.usage += event.usage
+    if event.cost is None:
+        state.unpriced = True
+    else:
+        agent.cost += event.cost
 
 
 def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
@@ -176,7 +223,7 @@ def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
         agent.failures[call_signature(event.tool, arguments, event.shown)] += 1
     elif event.external:
         text = event.shown if event.whole is None else event.whole
-        state.readings.append(Reading(event.tool, arguments, text))
+        state.readings[event.key] = Reading(event.tool, arguments, text)
 
 
 def _plan_created(state: RunState, event: PlanCreated) -> None:
@@ -204,15 +251,20 @@ def _nothing(state: RunState, event: Event) -> None:
 
 _APPLY = {
     RunStarted: _run_started,
+    RunResumed: _run_resumed,
     RunFinished: _run_finished,
     AgentRunStarted: _agent_run_started,
     AgentRunFinished: _agent_run_finished,
     EntryAppended: _entry_appended,
+    EntryReplaced: _entry_replaced,
     TurnStarted: _turn_started,
     TurnFinished: _nothing,
     ModelCallStarted: _model_call_started,
     ModelCallRetried: _nothing,
     ModelCallFinished: _model_call_finished,
+    ModelCallLost: _model_call_lost,
+    ApprovalRequested: _approval_requested,
+    ApprovalDecided: _approval_decided,
     ToolCallStarted: _tool_call_started,
     ToolCallFinished: _tool_call_finished,
     ToolServerStarted: _nothing,

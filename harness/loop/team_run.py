@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
 
-from harness.errors import HarnessError, RequiredServerFailed, StoreError, ToolError, innermost
+from harness.errors import (
+    Divergence,
+    HarnessError,
+    RequiredServerFailed,
+    StoreError,
+    ToolError,
+    innermost,
+)
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
@@ -17,15 +25,21 @@ from harness.events import (
     Event,
     Report,
     RunFinished,
-    RunStarted,
     RunStopReason,
+    ToolServerFailed,
 )
+from harness.journal.port import Answer
 from harness.limits import Budget
+from harness.loop.activity import Activity
 from harness.loop.agent import AgentRun, run_agent, tokens_of_definitions
+from harness.loop.approvals import Approvals
 from harness.loop.brief import render_brief
 from harness.loop.delegation import Delegation, describe
 from harness.loop.deliverable import CountTokens, Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
 from harness.loop.log import Notices, RunLog
+from harness.loop.past import Diverged
+from harness.loop.recorded_tools import recorded_tools
+from harness.loop.state import Reading
 from harness.messages import Message, Reasoning, ToolDefinition, system, user
 from harness.models.port import Model
 from harness.permissions import Permissions
@@ -78,48 +92,101 @@ class TeamRun:
     log: RunLog
     notices: Notices
     count_tokens: CountTokens
-    harness_version: str = ""
+    entry: str
+    """Name of the agent that receives the task."""
+    earlier: Sequence[Message] = ()
+    """What the entry agent is told of earlier runs of the session."""
+    answers: Callable[[], Iterable[Answer]] = tuple
+    """Returns the answers that other processes have left for this run."""
     permissions: Permissions = field(init=False)
     budget: Budget = field(init=False)
     slots: anyio.Semaphore = field(init=False)
+    activity: Activity = field(init=False)
+    approvals: Approvals = field(init=False)
 
     def __post_init__(self) -> None:
         limits = self.team.spec.limits
         self.permissions = Permissions(self.team.spec.permissions)
-        self.budget = Budget("the run", limits)
+        self.budget = Budget("the run", self._timed(limits), spent=self.log.past.spent(""))
+        self.activity = Activity(lambda: self.log.state.events)
+        self.approvals = Approvals(self.log, self.answers)
         self.slots = anyio.Semaphore(limits.parallel or DEFAULT_PARALLEL)
         self._waiting: dict[str, int] = {}
         self._own_places: dict[str, anyio.Semaphore] = {}
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
+        self._waits_for: tuple[str, ...] = ()
         self._report_definitions: dict[int, ToolDefinition] = {}
         self._definition_tokens: dict[tuple[int, ...], tuple[tuple[ToolDefinition, ...], int]] = {}
         """By the identity of the definitions, which are kept alive beside it."""
 
     async def execute(self, task: Message) -> RunFinished:
-        """Run the team on `task` to its end and record it.
+        """Run the team on `task` to its end, or until it waits for a person, and record that.
+
+        The run's first event is in the log already.
 
         Raises:
             StoreError: The journal cannot be written.
+            Divergence: The run does not do again what its record says.
         """
-        spec = self.team.spec
-        self.log.emit(
-            RunStarted(
-                team_name=spec.name,
-                team_digest=self.team.digest,
-                team=self.team.source,
-                task=task,
-                entry=spec.entry,
-                harness_version=self.harness_version,
-            )
-        )
+        finished: RunFinished | None = None
         with anyio.CancelScope() as self._scope:
-            finished = await self._answer(spec.entry, task)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._attend)
+                finished = await self._answer(self.entry, task)
+                tasks.cancel_scope.cancel()
         if self._fatal is not None:
             finished = self._finished(_FAILED, None, str(self._fatal))
-        self.log.emit(finished)  # pyright: ignore[reportPossiblyUnboundVariable]
+        elif finished is None:
+            finished = replace(
+                self._finished(_FAILED, None, ""), stop_reason="suspended", waiting=self._waits_for
+            )
+        self.log.emit(finished)
         await self.log.durable()
-        return finished  # pyright: ignore[reportPossiblyUnboundVariable]
+        return finished
+
+    async def _attend(self) -> None:
+        """Suspend the run when nothing in it can move before a person has answered."""
+        await self.approvals.attend(self.activity)
+        self._waits_for = tuple(question.key for question in self.approvals.waiting)
+        self._scope.cancel()
+
+    async def execute_again(self, task: Message) -> RunFinished | None:
+        """Do again what the record holds, without asking the world; None if the record ends before the run.
+
+        Where an agent does something else than the record says, it goes no further; the log's past
+        holds what it did.
+        """
+        finished: RunFinished | None = None
+        with anyio.CancelScope() as self._scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._end_when_still)
+                async with self._noting_divergence():
+                    finished = await self._answer(self.entry, task)
+                    if self._fatal is None:
+                        self.log.emit(finished)
+                tasks.cancel_scope.cancel()
+        if self._fatal is not None:
+            finished = self._finished(_FAILED, None, str(self._fatal))
+            async with self._noting_divergence():
+                self.log.emit(finished)
+        return finished
+
+    async def _end_when_still(self) -> None:
+        await self.activity.until_nothing_moves()
+        self._scope.cancel()
+
+    @asynccontextmanager
+    async def _noting_divergence(self) -> AsyncGenerator[None]:
+        """Let an agent that leaves the record stop there, while the others go on."""
+        try:
+            yield
+        except Exception as error:
+            cause = innermost(error)
+            if self.log.past.live or not isinstance(cause, Diverged):
+                raise
+            self.log.past.divergences.append(cause)
+            await anyio.sleep_forever()
 
     async def _answer(self, entry: str, task: Message) -> RunFinished:
         """Run the entry agent and return the run's last event, not yet recorded."""
@@ -145,8 +212,10 @@ class TeamRun:
         self, parent: AgentRun, name: str, path: str, brief: Brief, *, call: CallContext, task_id: str = ""
     ) -> Report:
         """Run one sub-agent; see `harness.loop.delegation.RunChild`."""
+        told = self.log.past.brief(path)
+        brief = brief if told is None else replace(brief, objective=told)
         message = user(render_brief(brief))
-        async with self._own_place(parent), self._slot(parent):
+        async with self._own_place(parent), self._slot(parent), self._noting_divergence():
             try:
                 async with self._open(
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
@@ -162,7 +231,7 @@ class TeamRun:
     def _broken_child(self, name: str, path: str, error: Exception) -> Report:
         """Return the report of a sub-agent that could not work; only a broken store is everyone's problem."""
         cause = innermost(error)
-        if isinstance(cause, StoreError):
+        if isinstance(cause, StoreError | Divergence):
             raise cause
         text = str(cause) if isinstance(cause, HarnessError) else f"{type(cause).__name__}: {cause}"
         report = replace(_FAILED, answer=f"{name} could not work: {text}")
@@ -184,18 +253,23 @@ class TeamRun:
     @asynccontextmanager
     async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
         """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        lends = len(parent.lineage) > 1
+        async with self._lent(parent.path), self.slots:
+            yield
+
+    @asynccontextmanager
+    async def _lent(self, path: str) -> AsyncGenerator[None]:
+        """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
+        lends = "/" in path
         if lends:
-            self._waiting[parent.path] = self._waiting.get(parent.path, 0) + 1
-            if self._waiting[parent.path] == 1:
+            self._waiting[path] = self._waiting.get(path, 0) + 1
+            if self._waiting[path] == 1:
                 self.slots.release()
         try:
-            async with self.slots:
-                yield
+            yield
         finally:
             if lends:
-                self._waiting[parent.path] -= 1
-                if not self._waiting[parent.path]:
+                self._waiting[path] -= 1
+                if not self._waiting[path]:
                     with anyio.CancelScope(shield=True):
                         await self.slots.acquire()
 
@@ -217,7 +291,7 @@ class TeamRun:
         lineage = (*parent.lineage, name) if parent else (name,)
         delegation = self._delegation(spec, lineage)
         deliverable = self._deliverable(path, spec, entry=parent is None)
-        async with self.tools(spec.tools, agent=path, emit=self.log.emit) as served:
+        async with self._served(spec, path) as served:
             tools = [*served, *(delegation.tools() if delegation else ())]
             if tools:
                 tools.append(self._read_result(path))
@@ -231,19 +305,64 @@ class TeamRun:
                 tools={tool.definition.name: tool for tool in tools},
                 transcript=model.open([tool.definition for tool in tools]),
                 definition_tokens=self._tokens_of(tools),
-                budget=(parent.budget if parent else self.budget).child(path, _with_defaults(spec.limits)),
+                budget=(parent.budget if parent else self.budget).child(
+                    path, self._timed(_with_defaults(spec.limits)), spent=self.log.past.spent(path)
+                ),
                 deliverable=deliverable,
                 permissions=self.permissions,
+                approvals=self.approvals,
+                activity=self.activity,
                 log=self.log,
                 notices=self.notices,
                 count_tokens=self.count_tokens,
+                parent=parent,
+                lent=partial(self._lent, path),
             )
             if delegation:
                 delegation.owner = agent
             self._began(agent, spec, tools, brief, call, task_id)
             agent.append("system", system(spec.instructions))
+            for said in self.earlier if parent is None else ():
+                agent.append("session", said)
             agent.append("brief" if parent else "task", message)
             yield agent
+
+    @asynccontextmanager
+    async def _served(self, spec: AgentSpec, path: str) -> AsyncGenerator[list[Tool]]:
+        """Yield the agent's tools from servers: as they were at its beginning, where that is recorded.
+
+        Servers are opened only for what is still to be done.
+        """
+        past = self.log.past
+        began = past.agent(path)
+        if not past.live or past.has_ended(path):
+            if began is None:
+                await self._never_begin(path)
+            else:
+                yield recorded_tools(began, past.effects(path), ())
+            return
+        async with AsyncExitStack() as stack:
+            with self.activity.outside():
+                opened = self.tools(spec.tools, agent=path, emit=self.log.emit)
+                live = await stack.enter_async_context(opened)
+            if began is None or past.check == "nothing":
+                yield live
+            else:
+                yield recorded_tools(began, past.effects(path), live)
+
+    async def _never_begin(self, path: str) -> None:
+        """Do what the record says instead of beginning an agent run, and do not return."""
+        past = self.log.past
+        if past.is_complete:
+            for event in past.environment:
+                if isinstance(event, ToolServerFailed) and event.required:
+                    raise RequiredServerFailed(event.error)
+            raise Diverged(path, 0, recorded=None, event=None)
+        await anyio.sleep_forever()
+
+    def _timed(self, limits: LimitsSpec) -> LimitsSpec:
+        """Return the limits; without one in time where the record says when time was up."""
+        return limits if self.log.past.live else limits.model_copy(update={"minutes": None})
 
     def _began(
         self,
@@ -255,6 +374,8 @@ class TeamRun:
         task_id: str,
     ) -> None:
         definitions: tuple[ToolDefinition, ...] = tuple(tool.definition for tool in tools)
+        past = self.log.past
+        before = past.agent(agent.path) if past.check != "nothing" else None
         self.log.emit(
             AgentRunStarted(
                 agent=agent.path,
@@ -267,6 +388,10 @@ class TeamRun:
                 depth=len(agent.lineage) - 1,
                 parent_call=call.key if call else "",
                 task_id=task_id,
+                effects=before.effects
+                if before
+                else {tool.definition.name: tool.effect for tool in tools if tool.external},
+                context_window=before.context_window if before else agent.model.context_window,
             )
         )
 
@@ -297,9 +422,11 @@ class TeamRun:
             return SubAgentReport(path, spec.report, definition, emit=self.log.emit, count=self.count_tokens)
         if spec.output.json_schema is None and spec.output.citations == "none":
             return PlainAnswer()
-        return StructuredAnswer(
-            path, spec.output, emit=self.log.emit, readings=lambda: self.log.state.readings
-        )
+        return StructuredAnswer(path, spec.output, emit=self.log.emit, readings=self._readings)
+
+    def _readings(self) -> list[Reading]:
+        """Return what the run has read, in an order that does not depend on when it was read."""
+        return [reading for _, reading in sorted(self.log.state.readings.items())]
 
     def _read_result(self, path: str) -> Tool:
         """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
@@ -326,7 +453,7 @@ class TeamRun:
         """Build what can be said from the reports that came back before the run was stopped."""
         evidence = [
             item
-            for agent in self.log.state.agents.values()
+            for _, agent in sorted(self.log.state.agents.items())
             if agent.report is not None
             for item in agent.report.evidence
         ]
@@ -346,7 +473,7 @@ class TeamRun:
             output=report.data if report.data is not None else report.answer,
             citations=deliverable.citations if deliverable else (),
             dropped=deliverable.dropped if deliverable else (),
-            notes=tuple(state.notes),
+            notes=tuple(sorted(state.notes)),
             usage=state.usage,
             cost=None if state.unpriced else state.cost,
             error=error,

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from harness.errors import ContextOverflow, ModelError
-from harness.events import ModelCallFinished, ModelCallRetried, ModelCallStarted, TurnFinished, TurnStarted
+from harness import errors
+from harness.errors import ContextOverflow, Divergence, LimitReached, ModelError, StoreError
+from harness.events import (
+    ModelCallFinished,
+    ModelCallLost,
+    ModelCallRetried,
+    ModelCallStarted,
+    TurnFinished,
+    TurnStarted,
+)
 from harness.loop.calls import run_calls
-from harness.messages import Message, Reasoning, Usage, user
-from harness.models.port import CallOptions, ModelResponse, Retrying, TextDelta
+from harness.messages import Message, Reasoning, StopReason, Usage, user
+from harness.models.port import CallOptions, Retrying, TextDelta
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -23,26 +31,43 @@ async def take_turn(agent: AgentRun) -> Message:
         LimitReached: The budget allows no further turn; nothing was sent.
         ModelError: The model could not answer.
     """
-    agent.budget.begin_turn(agent.request_tokens())
     turn = agent.state.turns + 1
+    _admit(agent, turn)
     agent.emit(TurnStarted(agent=agent.path, turn=turn))
-    response = await _ask(agent, turn)
-    if response.stop_reason == "refusal":
-        raise ModelError(
-            f"the model {agent.model.name} refused: {response.message.text[:300] or 'without a reason'}"
-        )
-    agent.append("assistant", response.message)
-    reply = response.message
+    reply, stop_reason = await _ask(agent, turn)
+    if stop_reason == "refusal":
+        raise ModelError(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
+    agent.append("assistant", reply)
     if reply.tool_calls:
-        await run_calls(agent, turn, reply.tool_calls, cut_off=response.stop_reason == "length")
-    elif response.stop_reason == "length":
+        await run_calls(agent, turn, reply.tool_calls, cut_off=stop_reason == "length")
+    elif stop_reason == "length":
         agent.append("nudge", user("Your reply was cut off at the length limit. Say it again, shorter."))
     agent.emit(TurnFinished(agent=agent.path, turn=turn))
     return reply
 
 
-async def _ask(agent: AgentRun, turn: int) -> ModelResponse:
-    """Send the transcript and record what came back, whatever it was."""
+def _admit(agent: AgentRun, turn: int) -> None:
+    """Change the window if a fork asks for it here, and let the budgets decide about the turn.
+
+    What they decided about a recorded turn holds, as what it used up is theirs already.
+
+    Raises:
+        LimitReached: A budget, or the record, does not allow the turn.
+    """
+    past = agent.log.past
+    changes = past.edits(agent.path, turn)
+    if changes:
+        agent.change(changes)
+    if past.turn_begun(agent.path, turn):
+        return
+    reached = past.limit(agent.path)
+    if reached is not None and past.check != "nothing":
+        raise LimitReached(reached.limit, reached.scope, reached.allowed)
+    agent.budget.begin_turn(agent.request_tokens())
+
+
+async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
+    """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
     if model.context_window is not None and input_tokens > model.context_window:
@@ -60,6 +85,37 @@ async def _ask(agent: AgentRun, turn: int) -> ModelResponse:
             digest=agent.transcript.digest(),
         )
     )
+    past = agent.log.past
+    for event in past.interludes(agent.path, turn):
+        agent.emit(event)
+    finished = past.reply(agent.path, turn)
+    if finished is None and past.live and past.call_begun(agent.path, turn) and past.check != "nothing":
+        _charge_lost_call(agent, turn, input_tokens)
+    try:
+        if finished is None:
+            finished = await _call(agent, turn, input_tokens)
+        elif finished.error_type == "cancelled":
+            await agent.be_cut_short()
+        elif finished.message is None:
+            raise recorded_error(finished.error_type, finished.error)
+    except (StoreError, Divergence):
+        raise
+    except Exception as error:
+        _record_failure(agent, turn, str(error), type(error).__name__)
+        raise
+    except anyio.get_cancelled_exc_class():
+        # A stop from outside leaves the call open, as a crash would: it is made again on resuming.
+        if agent.budget.expired():
+            _record_failure(agent, turn, "cancelled", "cancelled")
+        raise
+    agent.emit(finished)
+    assert finished.message is not None
+    assert finished.stop_reason != "error"
+    return finished.message, finished.stop_reason
+
+
+async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinished:
+    """Ask the model; return what is to be recorded of its reply."""
 
     def observe(notice: TextDelta | Retrying) -> None:
         if isinstance(notice, Retrying):
@@ -75,36 +131,47 @@ async def _ask(agent: AgentRun, turn: int) -> ModelResponse:
         else:
             agent.notices.send(agent.path, notice)
 
-    try:
-        response = await model.respond(agent.transcript, CallOptions(), observe)
-    except Exception as error:
-        _record_failure(agent, turn, str(error), type(error).__name__)
-        raise
-    except anyio.get_cancelled_exc_class():
-        _record_failure(agent, turn, "cancelled", "cancelled")
-        raise
-    _record(agent, turn, response, input_tokens)
-    return response
-
-
-def _record(agent: AgentRun, turn: int, response: ModelResponse, input_tokens: int) -> None:
+    async with agent.outside():
+        response = await agent.model.respond(agent.transcript, CallOptions(), observe)
     usage = response.usage or _estimate(agent, response.message, input_tokens)
-    price = agent.model.price
-    cost = price.cost(usage) if price else (0.0 if agent.model.provider in ("offline", "scripted") else None)
+    cost = _cost(agent, usage)
     agent.budget.spend(usage, cost or 0.0)
-    agent.emit(
-        ModelCallFinished(
-            agent=agent.path,
-            turn=turn,
-            message=response.message,
-            stop_reason=response.stop_reason,
-            usage=usage,
-            cost=cost,
-            model=response.model,
-            response_id=response.response_id,
-            notes=response.notes,
-        )
+    return ModelCallFinished(
+        agent=agent.path,
+        turn=turn,
+        message=response.message,
+        stop_reason=response.stop_reason,
+        usage=usage,
+        cost=cost,
+        model=response.model,
+        response_id=response.response_id,
+        notes=response.notes,
     )
+
+
+def _cost(agent: AgentRun, usage: Usage) -> float | None:
+    price = agent.model.price
+    if price is not None:
+        return price.cost(usage)
+    return 0.0 if agent.model.provider in ("offline", "scripted") else None
+
+
+def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int) -> None:
+    """Count what a call may have cost whose reply died with its process."""
+    usage = Usage(input_tokens, calls=1, estimated=True)
+    cost = _cost(agent, usage)
+    agent.budget.spend(usage, cost or 0.0)
+    agent.emit(ModelCallLost(agent=agent.path, turn=turn, usage=usage, cost=cost))
+
+
+def recorded_error(kind: str, text: str) -> Exception:
+    """Return the error that a record names: of the same class where it is ours, else of the same name."""
+    known = getattr(errors, kind, None)
+    if isinstance(known, type) and issubclass(known, errors.HarnessError):
+        error = known.__new__(known)
+        Exception.__init__(error, text)
+        return error
+    return type(kind, (Exception,), {})(text)
 
 
 def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> None:

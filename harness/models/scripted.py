@@ -12,7 +12,7 @@ import anyio.lowlevel
 import orjson
 
 from harness.errors import ModelError
-from harness.messages import Message, Text, ToolCall, ToolDefinition, Usage
+from harness.messages import EARLIER, Message, Text, ToolCall, ToolDefinition, Usage
 from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
 from harness.models.transcripts import MessageTranscript
 
@@ -39,7 +39,7 @@ class ScriptedModel:
     """Plays its replies in order, one script per transcript.
 
     Every transcript starts the script anew, so one scripted model serves many runs of the same
-    agent. A function is called with the messages so far. When the script is over the last reply is
+    agent; a transcript that begins with replies, of a run that is carried on, starts after them. A function is called with the messages so far. When the script is over the last reply is
     repeated if it is a function, otherwise the call fails.
     """
 
@@ -91,6 +91,15 @@ def scripted(*replies: Reply, name: str = "scripted", usage: Usage | None = None
 
 class _ScriptedTranscript(MessageTranscript):
     replies_given = 0
+    _appended = 0
+
+    def append(self, message: Message) -> None:
+        """Add a message; a reply that another process was given counts as given."""
+        follows_earlier = bool(self.messages) and self.messages[-1].text.startswith(EARLIER)
+        super().append(message)
+        if message.role == "assistant" and not follows_earlier:
+            self._appended += 1
+            self.replies_given = max(self.replies_given, self._appended)
 
 
 def _with_call_ids(message: Message, position: int) -> Message:

@@ -1,10 +1,12 @@
 """The team file: YAML in, frozen specs out, errors with file, line and column."""
 
+from harness.team.difference import team_difference
 from harness.team.library import agent_library
 from harness.team.loading import Team, load_team, parse_team, restore_team
 from harness.team.schema import team_schema
 from harness.team.specs import (
     AgentSpec,
+    ConditionSpec,
     LimitsSpec,
     ModelSpec,
     OutputSpec,
@@ -14,6 +16,7 @@ from harness.team.specs import (
     ScriptCall,
     ScriptTurn,
     ServerSpec,
+    ServeSpec,
     TeamSpec,
     TimeoutsSpec,
 )
@@ -21,6 +24,7 @@ from harness.team.starter import starter_team
 
 __all__ = [
     "AgentSpec",
+    "ConditionSpec",
     "LimitsSpec",
     "ModelSpec",
     "OutputSpec",
@@ -29,6 +33,7 @@ __all__ = [
     "ReportSpec",
     "ScriptCall",
     "ScriptTurn",
+    "ServeSpec",
     "ServerSpec",
     "Team",
     "TeamSpec",
@@ -38,5 +43,6 @@ __all__ = [
     "parse_team",
     "restore_team",
     "starter_team",
+    "team_difference",
     "team_schema",
 ]

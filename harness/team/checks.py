@@ -8,34 +8,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from harness.errors import Problem
+from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
+from harness.team.rule_checks import check_rules
 from harness.team.server_checks import check_servers
 from harness.team.specs import NAME_PATTERN
 from harness.team.spelling import did_you_mean, shortened
 
-_GLOB = re.compile(r"[*?\[]")
 _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[^.\s]+)?")
 _KINDS = {"agents": "agent", "models": "model", "mcpServers": "server"}
 
 
-def check_team(root: Mapping) -> Iterator[Problem]:
-    """Yield every problem that concerns more than one value."""
+def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iterator[Problem]:
+    """Yield every problem that concerns more than one value.
+
+    `handed_in` are names of servers that are not in the file but may be used.
+    """
     agents = mapping_at(root, "agents")
+    servers = handed_in | mapping_at(root, "mcpServers").entries.keys()
     yield from _check_names(root)
     yield from _check_entry(root, agents)
     yield from _check_models(mapping_at(root, "models"))
     yield from check_servers(mapping_at(root, "mcpServers"))
     for name, agent in agents.items():
         yield from _check_model_of(name, agents.entries[name], root)
-        yield from _check_tools(agent, root)
-        yield from _check_delegates(agent, agents)
+        yield from _check_tools(agent, servers)
+        yield from _check_agents(mapping_at(agent).get("delegates"), agents)
         for part in ("report", "output"):
             yield from _check_schema(mapping_at(agent, part).get("schema"))
     yield from _check_cycles(agents)
-    yield from _check_permissions(root, agents)
+    yield from check_rules(root, servers)
+    yield from _check_agents(mapping_at(root, "serve").get("expose"), agents)
 
 
 def with_models_named(root: Mapping) -> Mapping:
@@ -61,6 +68,15 @@ def default_model(root: Mapping) -> str | None:
     if "default" in models.entries:
         return "default"
     return next(iter(models.entries)) if len(models.entries) == 1 else None
+
+
+def servers_named(root: Mapping) -> set[str]:
+    """Return the names of all servers that agents and rules name, in the file or not."""
+    tools = [tool for _, agent in mapping_at(root, "agents").items() for tool in _tools_of(agent)]
+    rules = root.get("permissions")
+    named = [mapping_at(rule).get("tool") for rule in (rules.items if isinstance(rules, Sequence) else ())]
+    names = {text.partition(".")[0] for tool in (*tools, *named) if (text := text_in(tool))}
+    return {name for name in names if re.match(NAME_PATTERN, name)}
 
 
 def _check_names(root: Mapping) -> Iterator[Problem]:
@@ -106,7 +122,7 @@ def _check_models(models: Mapping) -> Iterator[Problem]:
                 f"'script' belongs to api scripted, not to {api}", hint
             )
         url = model.get("base_url")
-        if url and (text := text_in(url)) is not None and not re.match(r"https?://[^/\s]", text):
+        if url and (text := text_in(url)) is not None and not URL.match(text):
             yield url.mark.problem(
                 "a base_url begins with http:// or https://", "as in: http://127.0.0.1:8000/v1"
             )
@@ -130,9 +146,8 @@ def _check_model_of(name: str, entry: Entry, root: Mapping) -> Iterator[Problem]
         yield entry.key.mark.problem(f"agents.{name} names no model, and no model is called 'default'", hint)
 
 
-def _check_tools(agent: Node, root: Mapping) -> Iterator[Problem]:
-    servers = mapping_at(root, "mcpServers").entries
-    for tool in scalars_in(agent.get("tools") if isinstance(agent, Mapping) else None):
+def _check_tools(agent: Node, servers: AbstractSet[str]) -> Iterator[Problem]:
+    for tool in _tools_of(agent):
         server = tool.text.partition(".")[0]
         if server in servers and (tool.text == server or _TOOL.fullmatch(tool.text)):
             continue
@@ -144,15 +159,19 @@ def _check_tools(agent: Node, root: Mapping) -> Iterator[Problem]:
             yield tool.mark.problem(f"'{shortened(tool.text)}' does not name a tool", hint)
 
 
-def _check_delegates(agent: Node, agents: Mapping) -> Iterator[Problem]:
+def _tools_of(agent: Node) -> tuple[Scalar, ...]:
+    return scalars_in(mapping_at(agent).get("tools"))
+
+
+def _check_agents(listed: Node | None, agents: Mapping) -> Iterator[Problem]:
     seen: set[str] = set()
-    for delegate in scalars_in(agent.get("delegates") if isinstance(agent, Mapping) else None):
-        name = delegate.text
+    for item in scalars_in(listed):
+        name = item.text
         if name not in agents.entries:
             hint = did_you_mean(name, agents.entries, what="agents")
-            yield delegate.mark.problem(f"there is no agent '{shortened(name)}'", hint)
+            yield item.mark.problem(f"there is no agent '{shortened(name)}'", hint)
         elif name in seen:
-            yield delegate.mark.problem(f"'{name}' is listed twice")
+            yield item.mark.problem(f"'{name}' is listed twice")
         seen.add(name)
 
 
@@ -196,23 +215,6 @@ def _check_schema(schema: Node | None) -> Iterator[Problem]:
 
 def _item(node: Node, index: str | int) -> Node:
     return node.items[index] if isinstance(node, Sequence) and isinstance(index, int) else node
-
-
-def _check_permissions(root: Mapping, agents: Mapping) -> Iterator[Problem]:
-    servers = mapping_at(root, "mcpServers").entries
-    rules = root.get("permissions")
-    for rule in rules.items if isinstance(rules, Sequence) else ():
-        if not isinstance(rule, Mapping):
-            continue
-        tool, agent = rule.get("tool"), rule.get("agent")
-        server, dot, _ = (text_in(tool) or "").partition(".")
-        if tool and dot and not _GLOB.search(server) and server not in servers:
-            hint = did_you_mean(server, servers, what="servers") or "add it under mcpServers"
-            yield tool.mark.problem(f"there is no server '{shortened(server)}'", hint)
-        name = text_in(agent)
-        if agent and name and not _GLOB.search(name) and name not in agents.entries:
-            hint = did_you_mean(name, agents.entries, what="agents")
-            yield agent.mark.problem(f"there is no agent '{shortened(name)}'", hint)
 
 
 def _a(kind: str) -> str:

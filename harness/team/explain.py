@@ -104,12 +104,17 @@ def _missing(name: str, place: Place, node: Node, key: Scalar | None) -> Problem
     return mark.problem(f"the key '{name}' is missing{where}", _MISSING_HINTS.get(name, ""))
 
 
+_SYNONYMS = {
+    "yes": frozenset({"allow", "allowed", "always", "approve", "grant", "permit", "true"}),
+    "ask": frozenset({"approval", "confirm", "maybe", "prompt"}),
+    "no": frozenset({"block", "denied", "deny", "false", "forbid", "never", "refuse", "reject"}),
+}
 _MISSING_HINTS = {
     "harness": "begin the file with: harness: 1",
     "entry": "name the agent that receives the task, as in: entry: lead",
     "api": "write api: offline, openai-chat or scripted",
     "instructions": "write 'instructions', 'instructions_file' or 'use'",
-    "allow": "write allow: yes or no",
+    "allow": "write allow: yes, ask or no",
 }
 
 
@@ -179,6 +184,9 @@ def _wrong_word(context: dict[str, Any], node: Node) -> tuple[str, str]:
         return message, "this version of harness reads format 1"
     if isinstance(node, Scalar) and isinstance(node.value, bool) and {"yes", "no"} <= set(names):
         return message, f"write {'yes' if node.value else 'no'}"
+    if isinstance(node, Scalar) and not node.interpolated and {"yes", "no"} <= set(names):
+        meant = [word for word in names if node.text.lower() in _SYNONYMS.get(word, ())]
+        return message, f"write {meant[0]}" if meant else ""
     close = did_you_mean(node.text, names) if isinstance(node, Scalar) else ""
     return message, close if close.startswith("did you mean") else ""
 
@@ -200,10 +208,28 @@ def _tokens(context: dict[str, Any], node: Node) -> tuple[str, str]:
     return f"expected a number of tokens, got {described(node)}", "write it as in: 500000, 500k or 2M"
 
 
+def _bytes(context: dict[str, Any], node: Node) -> tuple[str, str]:
+    return f"expected a number of bytes, got {described(node)}", "write it as in: 512kB, 10MB or 1GiB"
+
+
+def _duration(context: dict[str, Any], node: Node) -> tuple[str, str]:
+    hint = "write it as in: 90s, 30m, 24h or 3d"
+    if isinstance(node, Scalar) and _is_number(node.text):
+        hint = f"add the unit, as in: {node.text}m"
+    return f"expected a time, got {described(node)}", hint
+
+
+def _condition(context: dict[str, Any], node: Node) -> tuple[str, str]:
+    return f"expected text, a number, or true or false, got {described(node)}", ""
+
+
 _SPECIAL: dict[str, Callable[[dict[str, Any], Node], tuple[str, str]]] = {
     "literal_error": _wrong_word,
     "string_pattern_mismatch": _wrong_pattern,
     "string_too_short": _empty,
     "too_short": _empty,
     "token_count": _tokens,
+    "byte_count": _bytes,
+    "duration": _duration,
+    "condition_value": _condition,
 }

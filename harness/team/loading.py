@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection as AbstractCollection
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence as AbstractSequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,13 +17,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem, TeamError
-from harness.team.checks import check_team, with_models_named
+from harness.team.checks import check_team, servers_named, with_models_named
 from harness.team.explain import explained, faulted_places
 from harness.team.foreign import adopted
-from harness.team.interpolation import Variables, reinterpreted
+from harness.team.interpolation import Remembered, Variables, reinterpreted
 from harness.team.library import Completion, agent_library
 from harness.team.masking import masked
-from harness.team.nodes import Mapping, Mark, Node, from_plain, plain
+from harness.team.nodes import Mapping, Mark, Place, from_plain, plain, without
 from harness.team.overrides import Override, applied, parse_overrides
 from harness.team.specs import TeamSpec
 from harness.team.spelling import did_you_mean
@@ -46,6 +48,29 @@ class Team:
     """BLAKE2b-128 of the canonical JSON of `source`, in hex: equal teams have equal digests."""
     secrets: frozenset[str]
     """Every value that must not be shown: what came from the environment, and keys written out in the file."""
+    variables: AbstractMapping[str, str]
+    """The value of every `${…}` that shaped what the team does: kept beside `source`, it restores the team anywhere.
+
+    Leaves out how models and servers are reached, and every variable that is used as a secret. A
+    variable that was not set, so that its default stands, is in it with an empty value.
+    """
+    missing: frozenset[str] = frozenset()
+    """Variables that were not to be had when the team was restored; something harmless stands in for them.
+
+    A team that lacks any can be carried out again from its record, but must not call anything live.
+    """
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a team file is read in."""
+
+    base: Path
+    environment: AbstractMapping[str, str]
+    overrides: AbstractSequence[Override]
+    library: AbstractMapping[str, Path]
+    servers: AbstractSet[str]
+    remembered: Remembered | None = None
 
 
 def load_team(
@@ -54,43 +79,37 @@ def load_team(
     overrides: AbstractSequence[str] = (),
     environment: AbstractMapping[str, str] = os.environ,
     library: AbstractMapping[str, Path] | None = None,
+    servers: AbstractCollection[str] = (),
 ) -> Team:
     """Return the team that the file at `path` describes.
 
     `overrides` are `a.b.c=value`, as after `--set`; `library` has the files of ready agents,
-    `agent_library()` if not given. Raises `TeamError` with every problem found, sorted by position.
+    `agent_library()` if not given; `servers` are names of tool servers that the program hands in,
+    which the file may use beside its own. Raises `TeamError` with every problem found, sorted by
+    position.
     """
     file = Path(path)
     text = decoded(_bytes_of(file), file=str(path))
     whole = file.resolve()
-    team = parse_team(
-        text,
-        file=str(path),
-        base=whole.parent,
-        overrides=overrides,
-        environment=environment,
-        library=library,
-    )
+    given = parse_overrides(overrides)
+    ready = agent_library() if library is None else library
+    team = _parsed(text, str(path), _Surroundings(whole.parent, environment, given, ready, set(servers)))
     return replace(team, path=whole)
 
 
 def parse_team(
     text: str,
     *,
-    file: str = "team.yaml",
     base: Path,
     overrides: AbstractSequence[str] = (),
     environment: AbstractMapping[str, str] = os.environ,
     library: AbstractMapping[str, Path] | None = None,
+    servers: AbstractCollection[str] = (),
 ) -> Team:
-    """Return the team that `text` describes; `file` names it in messages. See `load_team`."""
+    """Return the team that `text` describes, which messages call `team.yaml`. See `load_team`."""
     given = parse_overrides(overrides)
-    root = parse_yaml(text, file=file)
-    if not isinstance(root, Mapping):
-        hint = "begin with: harness: 1"
-        raise TeamError([root.mark.problem("a team file is a mapping of keys to values", hint)])
-    completion = Completion(Variables(environment, base), agent_library() if library is None else library)
-    return _built(root, file, given, completion)
+    ready = agent_library() if library is None else library
+    return _parsed(text, "team.yaml", _Surroundings(base, environment, given, ready, set(servers)))
 
 
 def restore_team(
@@ -99,21 +118,39 @@ def restore_team(
     base: Path,
     overrides: AbstractSequence[str] = (),
     environment: AbstractMapping[str, str] = os.environ,
+    remembered: AbstractMapping[str, str] | None = None,
+    servers: AbstractCollection[str] = (),
 ) -> Team:
     """Return the team whose `Team.source` was kept; without overrides its digest is the same.
 
-    Raises `TeamError`, which names no lines, for a variable that is not set any more, and for
-    overrides that do not fit.
+    `remembered`, the `Team.variables` kept with it, wins over the environment. With it the team need
+    not be able to run: a variable that neither has is no error but stands in `Team.missing`, and
+    servers that a program handed in then are not wanted again now.
+
+    Raises `TeamError`, which names no lines, for a variable that is not set any more, a server that
+    is neither in the file nor in `servers`, and overrides that do not fit.
     """
     file = "the stored team"
     root = from_plain(source, Mark(file))
     assert isinstance(root, Mapping)
-    completion = Completion(Variables(environment, base), agent_library())
-    return _built(root, file, parse_overrides(overrides), completion)
+    known = None if remembered is None else Remembered(remembered, file)
+    names = set(servers) if remembered is None else {*servers, *servers_named(root)}
+    given = parse_overrides(overrides)
+    return _built(root, file, _Surroundings(base, environment, given, agent_library(), names, known))
 
 
-def _built(root: Mapping, file: str, given: AbstractSequence[Override], completion: Completion) -> Team:
-    variables = completion.variables
+def _parsed(text: str, file: str, surroundings: _Surroundings) -> Team:
+    root = parse_yaml(text, file=file)
+    if not isinstance(root, Mapping):
+        hint = "begin with: harness: 1"
+        raise TeamError([root.mark.problem("a team file is a mapping of keys to values", hint)])
+    return _built(root, file, surroundings)
+
+
+def _built(root: Mapping, file: str, surroundings: _Surroundings) -> Team:
+    variables = Variables(surroundings.environment, surroundings.base, surroundings.remembered)
+    completion = Completion(variables, surroundings.library)
+    given = surroundings.overrides
     root, problems = adopted(root)
     for override in (one for one in given if one.shapes_agents):
         root = _applied(root, override, problems)
@@ -125,12 +162,26 @@ def _built(root: Mapping, file: str, given: AbstractSequence[Override], completi
     kept, written_out = masked(root)
     filled, unset = variables.fill_tree(root)
     problems += [*completion.problems, *unset]
-    spec = _validated(filled, problems)
+    assert isinstance(filled, Mapping)
+    fitting, spec, wrong = _validated(filled, set(variables.placeholders))
+    wrong += islice(check_team(fitting, surroundings.servers), MAX_PROBLEMS)
+    # What is known to be wrong already, such as a variable that is not set, is not faulted again.
+    known = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
+    problems += [p for p in wrong if (p.file, p.line, p.column) not in known]
     if problems or spec is None:
-        raise TeamError(_in_order(problems, file))
+        lacking = variables.placeholders.values() if any(p.file == file for p in problems) else ()
+        raise TeamError(_in_order([*lacking, *problems], file))
     source: dict[str, Any] = plain(kept)
-    secrets = frozenset(variables.secrets | written_out)
-    return Team(spec, None, variables.base, source, _digest(source), secrets)
+    return Team(
+        spec,
+        None,
+        variables.base,
+        source,
+        _digest(source),
+        frozenset(variables.secrets | written_out),
+        variables.to_remember(written_out),
+        frozenset(variables.missing),
+    )
 
 
 def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapping:
@@ -142,29 +193,23 @@ def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapp
     return changed if isinstance(changed, Mapping) else root
 
 
-def _validated(filled: Node, problems: list[Problem]) -> TeamSpec | None:
-    """Return the specs, or add to `problems` why there are none.
+def _validated(
+    root: Mapping, placeholders: AbstractSet[Place]
+) -> tuple[Mapping, TeamSpec | None, list[Problem]]:
+    """Return the tree with filled-in text read as what is wanted there, the specs, and what is wrong.
 
-    What is known to be wrong already, such as a variable that is not set, is not faulted again.
+    A placeholder that does not fit is left out.
     """
-    assert isinstance(filled, Mapping)
-    known = {(problem.file, problem.line, problem.column) for problem in problems if problem.line}
-    root, found = filled, list[Problem]()
-    spec: TeamSpec | None = None
-    for last_try in (False, True):
-        try:
-            spec = TeamSpec.model_validate(plain(with_models_named(root)))
-            break
-        except ValidationError as error:
-            if last_try:
-                found = explained(error, root)
-            else:
-                again = reinterpreted(root, faulted_places(error, root))
-                assert isinstance(again, Mapping)
-                root = again
-    found.extend(islice(check_team(root), MAX_PROBLEMS))
-    problems.extend(p for p in found if (p.file, p.line, p.column) not in known)
-    return spec
+    try:
+        return root, TeamSpec.model_validate(plain(with_models_named(root))), []
+    except ValidationError as error:
+        faulted = faulted_places(error, root)
+    again = without(reinterpreted(root, faulted - placeholders), faulted & placeholders)
+    assert isinstance(again, Mapping)
+    try:
+        return again, TeamSpec.model_validate(plain(with_models_named(again))), []
+    except ValidationError as error:
+        return again, None, explained(error, again)
 
 
 def _in_order(problems: list[Problem], file: str) -> list[Problem]:

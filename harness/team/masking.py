@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from harness.team.interpolation import SHORTEST_SECRET
 from harness.team.nodes import Node, Place, Scalar, rewritten
-
-_SENSITIVE = re.compile(r"auth|cookie|credential|key|passw|secret|token", re.IGNORECASE)
+from harness.team.places import is_secret
 
 
 def masked(root: Node) -> tuple[Node, set[str]]:
@@ -25,7 +24,7 @@ def masked(root: Node) -> tuple[Node, set[str]]:
 
     def change(scalar: Scalar, place: Place) -> Scalar:
         text = scalar.value
-        if not isinstance(text, str) or not _is_secret(place) or len(text) < SHORTEST_SECRET or "${" in text:
+        if not isinstance(text, str) or not is_secret(place) or len(text) < SHORTEST_SECRET or "${" in text:
             return scalar
         found.add(text)
         if text.lower().startswith("bearer "):
@@ -34,13 +33,3 @@ def masked(root: Node) -> tuple[Node, set[str]]:
         return replace(scalar, value=variable, text=variable)
 
     return rewritten(root, change), {secret for secret in found if len(secret) >= SHORTEST_SECRET}
-
-
-def _is_secret(place: Place) -> bool:
-    match place:
-        case ("models", _, "api_key"):
-            return True
-        case ("models" | "mcpServers", _, "headers" | "env", name):
-            return bool(_SENSITIVE.search(str(name)))
-        case _:
-            return False

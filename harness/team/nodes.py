@@ -160,6 +160,27 @@ def rewritten(node: Node, change: Callable[[Scalar, Place], Scalar], place: Plac
             return replace(node, entries=entries)
 
 
+def without(node: Node, places: set[Place], place: Place = ()) -> Node:
+    """Return the tree with the keys and items at `places` left out."""
+    match node:
+        case Scalar():
+            return node
+        case Sequence():
+            items = (
+                without(item, places, (*place, index))
+                for index, item in enumerate(node.items)
+                if (*place, index) not in places
+            )
+            return replace(node, items=tuple(items))
+        case Mapping():
+            entries = {
+                name: Entry(entry.key, without(entry.value, places, (*place, name)))
+                for name, entry in node.entries.items()
+                if (*place, name) not in places
+            }
+            return replace(node, entries=entries)
+
+
 def mapping_at(node: Node | None, *place: str) -> Mapping:
     """Return the mapping at `place`, or an empty one where there is none."""
     for part in place:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from harness.errors import Problem
+from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Sequence, text_in
 
 _SHAPES = ("module", "command", "url")
@@ -48,7 +48,7 @@ def _check_shape(name: str, server: Mapping, shape: str) -> Iterator[Problem]:
     yield from _check_args(server.get("args"), shape)
     yield from _check_type(server.get("type"), shape)
     url = server.get("url")
-    if url is not None and (text := text_in(url)) is not None and not re.match(r"https?://[^/\s]", text):
+    if url is not None and (text := text_in(url)) is not None and not URL.match(text):
         yield url.mark.problem("a url begins with http:// or https://", "as in: https://example.com/mcp")
 
 

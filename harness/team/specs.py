@@ -9,13 +9,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    model_validator,
+)
 
-from harness.team.quantities import Count, Positive, TokenCount
+from harness.team.quantities import ByteCount, Count, Duration, Positive, TokenCount
+from harness.team.shorthand import ConditionValues, Value, as_condition, listed
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 OPENAI_URL = "https://api.openai.com/v1"
 
+Effect = Literal["read", "idempotent", "keyed", "once"]
 Names = Field(json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}})
 
 
@@ -154,9 +165,7 @@ class ServerSpec(Spec):
     """How long to wait for the server."""
     tools: list[str] | None = None
     """Globs of the tools that may be used; all of them if not given."""
-    effects: dict[str, Literal["read", "idempotent", "keyed", "once"]] = Field(
-        default_factory=dict[str, Literal["read", "idempotent", "keyed", "once"]]
-    )
+    effects: dict[str, Effect] = Field(default_factory=dict[str, Effect])
     """What tools do outside, by glob, which decides what happens after a crash: `read` and `idempotent` calls run
     again, `keyed` calls run again with the same key, `once` calls wait for a person's decision."""
     disabled: bool = False
@@ -219,15 +228,64 @@ class AgentSpec(Spec):
     """What its final answer must be like."""
 
 
+class ConditionSpec(Spec):
+    """What one argument of a call must be like; everything that is said must hold."""
+
+    one_of: ConditionValues | None = Field(default=None, alias="is", min_length=1)
+    """What it is: a value, or a list of which one must fit. Text is a glob: `*`, `?`, `[abc]`."""
+    none_of: ConditionValues | None = Field(default=None, alias="not", min_length=1)
+    """What it is not: a value, or a list of which none may fit. An argument that is not given is none of them."""
+    above: float | None = None
+    """The number it is greater than."""
+    below: float | None = None
+    """The number it is less than."""
+
+
+Condition = Annotated[
+    ConditionSpec,
+    BeforeValidator(
+        as_condition,
+        json_schema_input_type=Value | Annotated[list[Value], Field(min_length=1)] | ConditionSpec,
+    ),
+]
+Effects = Annotated[
+    list[Effect],
+    BeforeValidator(listed, json_schema_input_type=Effect | list[Effect]),
+]
+
+
 class PermissionSpec(Spec):
-    """A rule about tools; the first rule that matches decides."""
+    """A rule about tool calls; for each agent the first rule that matches decides."""
 
     tool: str = Field(min_length=1)
     """A glob of tool names, such as `issues.create_*`."""
     agent: str = Field(default="*", min_length=1)
     """A glob of agent names."""
-    allow: Literal["yes", "no"]
-    """Whether these agents may call these tools: `yes` or `no`."""
+    effect: Effects | None = Field(default=None, min_length=1)
+    """Only calls with this effect, or one of these, outside: `read`, `idempotent`, `keyed`, `once`."""
+    when: dict[str, Condition] = Field(default_factory=dict[str, Condition], min_length=1)
+    """Only calls whose arguments satisfy all of these: from the path of an argument, such as `path`, `to.address`
+    or `items.0.amount`, to what it must be. A list is tested item by item: a rule that says `yes` wants all of
+    its items to fit, any other rule one."""
+    allow: Literal["yes", "ask", "no"]
+    """Whether these agents may make these calls: `yes`, `no`, or `ask` a person each time."""
+    expires: Duration | None = None
+    """How long a question waits for its answer, as `30m`, `24h` or `3d`; no answer by then is a no."""
+    reason: str = ""
+    """Why: shown to the person who is asked, and to the model that is refused."""
+
+
+class ServeSpec(Spec):
+    """What `harness serve` lets callers do with the team."""
+
+    expose: list[str] | None = Field(default=None, min_length=1)
+    """The agents that may be called from outside; only the entry agent if not given."""
+    max_concurrent: Count | None = None
+    """How many runs may be under way at once; more are turned away. No limit if not given."""
+    requests_per_minute: Count | None = None
+    """How many requests are accepted in a minute, from all callers together. No limit if not given."""
+    max_body: ByteCount = 10_000_000
+    """The largest body a request may have, such as `512kB` or `10MB`."""
 
 
 def _offline() -> dict[str, ModelSpec]:
@@ -254,4 +312,12 @@ class TeamSpec(Spec):
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     """What one run of the team may use at most."""
     permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
-    """Rules about tools, the first that matches decides."""
+    """Rules about tool calls; for each agent the first that matches decides, and an agent may do at most what
+    those it works for may do."""
+    serve: ServeSpec = Field(default_factory=ServeSpec)
+    """What the team offers when it is served."""
+
+    @property
+    def exposed(self) -> list[str]:
+        """The agents that may be called from outside when the team is served."""
+        return self.serve.expose or [self.entry]

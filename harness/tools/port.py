@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
@@ -25,6 +26,40 @@ def ignore_progress(done: float, total: float | None, message: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What a tool's server wants to know from a person before it goes on."""
+
+    message: str
+    form: Mapping[str, Any]
+    """JSON Schema of the answer."""
+    request: str = ""
+    """The server's name for it; empty if `form` has one property for each of several."""
+    state: str = ""
+    """Goes back to the server together with the answer."""
+
+
+class InputRequired(Exception):
+    """A tool cannot go on before somebody answers; it is called again with the answer."""
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self.inquiry = inquiry
+        super().__init__(inquiry.message)
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryAnswer:
+    """What a person said to an inquiry."""
+
+    inquiry: Inquiry
+    content: Mapping[str, Any] | None
+    """None if nobody wanted to answer."""
+
+
+AskPerson = Callable[[Inquiry], Awaitable[InquiryAnswer]]
+"""Asks while the call goes on; for servers that cannot be called again."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """The place a call is made from."""
 
@@ -37,6 +72,10 @@ class CallContext:
     report_progress: ReportProgress = ignore_progress
     run_id: str = ""
     """The run; together with `key` it makes the idempotency key of `keyed` tools."""
+    answer: InquiryAnswer | None = None
+    """The answer to what the call's last attempt wanted to know."""
+    ask: AskPerson | None = None
+    """None where nobody can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +105,14 @@ class Tool:
     effect: EffectClass = "once"
     external: bool = True
     """False for the tools of the harness itself; their results are not sources to quote from."""
+
+    today: ToolDefinition | None = None
+    """What its server says of it now, where `definition` is what an agent run began with."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what the server says of it: a decision about a tool holds for exactly this tool."""
+        return blake2b((self.today or self.definition).encoded, digest_size=16).hexdigest()
 
     @cached_property
     def _validator(self) -> Validator | None:

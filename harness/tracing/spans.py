@@ -26,12 +26,16 @@ from opentelemetry.sdk.trace import ReadableSpan
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
+    ApprovalDecided,
+    ApprovalRequested,
     CitationsVerified,
     DeliverableRejected,
     EntryAppended,
+    EntryReplaced,
     Event,
     LimitWasReached,
     ModelCallFinished,
+    ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
     PlanCreated,
@@ -41,6 +45,7 @@ from harness.events import (
     Recorded,
     ReplanRequested,
     RunFinished,
+    RunResumed,
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
@@ -94,11 +99,19 @@ class SpanProjector:
             self._take_up(at)
         self._route(event, at)
 
-    def skip(self, earlier: Iterable[Recorded]) -> None:
-        """Take events whose spans an earlier process has delivered: fold them, deliver nothing."""
+    def skip(self, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
+        """Take events whose spans an earlier process has delivered: fold them, deliver nothing.
+
+        Args:
+            earlier: The events that still count.
+            ended: Whether that process said that the run had ended, and so delivered all spans; what is
+                open then goes on in further ones. After a crash the open ones were never delivered.
+        """
         self._muted = True
         for recorded in earlier:
             self(recorded)
+        if ended and self._root and not self._suspended:
+            self._end_all(self._root, self._last, INTERRUPTED)
         self._muted = False
 
     def finish(self) -> None:
@@ -110,18 +123,18 @@ class SpanProjector:
 
     def _route(self, event: Event, at: int) -> None:
         match event:
-            case RunStarted() | TurnStarted():
+            case RunStarted() | RunResumed() | TurnStarted() | EntryReplaced() | ModelCallLost():
                 pass
             case RunFinished():
                 self._run_finished(event, at)
-            case AgentRunStarted():
-                self._agent_run_started(event, at)
-            case AgentRunFinished():
-                self._agent_run_finished(event, at)
+            case AgentRunStarted() | AgentRunFinished():
+                self._agent_event(event, at)
             case EntryAppended() | TurnFinished():
                 self._window_event(event, at)
             case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
                 self._model_event(event, at)
+            case ApprovalRequested() | ApprovalDecided():
+                self._approval_event(event, at)
             case ToolCallStarted():
                 self._tool_call_started(event, at)
             case ToolCallFinished():
@@ -142,7 +155,7 @@ class SpanProjector:
     # --- the run ---
 
     def _run_started(self, event: RunStarted, run_id: str, at: int) -> None:
-        self._maker = SpanMaker(run_id, event.harness_version, self._resource)
+        self._maker = SpanMaker(run_id, event.harness_version, self._resource, caller=event.traceparent)
         attributes: Attributes = {
             semconv.WORKFLOW_NAME: event.team_name,
             semconv.TEAM_DIGEST: event.team_digest,
@@ -198,6 +211,12 @@ class SpanProjector:
     def _parent_of(self, parent_call: str) -> OpenSpan:
         call = self._tools.get(parent_call)
         return call[0] if call else self._open_root
+
+    def _agent_event(self, event: AgentRunStarted | AgentRunFinished, at: int) -> None:
+        if isinstance(event, AgentRunStarted):
+            self._agent_run_started(event, at)
+        else:
+            self._agent_run_finished(event, at)
 
     def _agent_run_started(self, event: AgentRunStarted, at: int) -> None:
         earlier = self._agents.pop(event.agent, None)
@@ -306,6 +325,18 @@ class SpanProjector:
         if event.tool == PLAN_TOOL:
             agent.end_planning(at, error_type)
         self._deliver(self._maker.close(span, at, error_type))
+
+    def _approval_event(self, event: ApprovalRequested | ApprovalDecided, at: int) -> None:
+        """Write a question and its answer into the span of the call, or of the agent before it begins."""
+        call = self._tools.get(event.key)
+        span = call[0] if call else self._span_of(event.agent)
+        facts: Attributes = {semconv.CALL_KEY: event.key, semconv.QUESTION: event.kind}
+        match event:
+            case ApprovalRequested():
+                span.note(semconv.EVENT_APPROVAL_REQUESTED, at, facts)
+            case ApprovalDecided():
+                facts[semconv.DECISION] = event.decision
+                span.note(semconv.EVENT_APPROVAL_DECIDED, at, facts)
 
     # --- plans, contracts and limits ---
 

@@ -169,7 +169,7 @@ async def test_what_is_denied_to_a_parent_is_denied_to_all_that_work_for_it(run_
     )
 
     assert run.results("lead/scout-1") == [
-        ToolResult("call_0_0", "the team file denies desk.read to lead", is_error=True)
+        ToolResult("call_0_0", "the team file denies desk.read to lead (permissions[0])", is_error=True)
     ]
 
 

@@ -117,7 +117,7 @@ async def test_faulty_calls_go_back_with_what_to_mend_and_run_nothing(run_team: 
             "there is no tool desk.open_drawr; your tools are: desk.open_drawer, desk.shred, read_result",
             is_error=True,
         ),
-        ToolResult("call_0_4", "the team file denies desk.shred to lead", is_error=True),
+        ToolResult("call_0_4", "the team file denies desk.shred to lead (permissions[0])", is_error=True),
         ToolResult("call_0_5", "drawer 3 is open"),
     ]
     assert [event.error_type for event in run.all(ToolCallFinished)] == [

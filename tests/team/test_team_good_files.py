@@ -2,7 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.team import AgentSpec, ModelSpec, Team, TeamSpec, load_team, parse_team, starter_team
+import pytest
+
+from harness.team import (
+    AgentSpec,
+    ConditionSpec,
+    ModelSpec,
+    PermissionSpec,
+    ServeSpec,
+    Team,
+    TeamSpec,
+    load_team,
+    parse_team,
+    starter_team,
+)
 
 GOOD = Path(__file__).parent / "good"
 
@@ -47,9 +60,48 @@ def test_a_file_that_uses_everything_loads(library: dict[str, Path]):
     assert spec.agents["lead"].instructions == "Plan the research.\nA literal ${VARIABLE} stays.\n"
     assert (researcher.report.max_tokens, researcher.limits.turns) == (400, 12)
     assert critic.model == "default"
-    assert [rule.allow for rule in spec.permissions] == ["no", "yes"]
+    assert [rule.allow for rule in spec.permissions] == ["no", "ask", "yes", "yes"]
     assert spec.models["script"].script is not None
     assert spec.models["script"].script[0].calls[0].arguments == {"query": "x"}
+
+
+def test_short_forms_of_a_rule_are_read_as_what_they_stand_for(library: dict[str, Path]):
+    _, asking, reading, _ = load("full", library).spec.permissions
+
+    assert (asking.effect, reading.effect) == (["keyed", "once"], ["read"])
+    assert asking.expires == 24 * 3600
+    assert asking.when == {
+        "project": ConditionSpec.model_validate({"is": ["infra"]}),
+        "to.address": ConditionSpec.model_validate(
+            {"is": ["*@example.com", "*@example.org"], "not": ["root@*"]}
+        ),
+        "items.0.amount": ConditionSpec.model_validate({"above": 100, "below": 5000}),
+        "labels": ConditionSpec.model_validate({"is": ["urgent", 1]}),
+        "draft": ConditionSpec.model_validate({"is": [False]}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("90s", 90), ("30m", 1_800), ("1.5 h", 5_400), ("24h", 86_400), ("3d", 259_200)]
+)
+def test_a_time_is_a_number_with_its_unit(written: str, seconds: float):
+    assert PermissionSpec.model_validate({"tool": "*", "allow": "ask", "expires": written}).expires == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [(100, 100), ("100B", 100), ("1.5kB", 1_500), ("512 KB", 512_000), ("2MB", 2_000_000), ("1KiB", 1_024), ("1GiB", 1 << 30)],
+)  # fmt: skip
+def test_a_size_is_a_number_with_its_unit(written: str | int, size: int):
+    assert ServeSpec.model_validate({"max_body": written}).max_body == size
+
+
+def test_only_the_entry_agent_is_served_unless_the_file_says_more(library: dict[str, Path]):
+    spec, silent = load("full", library).spec, load("cursor", library).spec
+
+    assert (spec.exposed, silent.exposed) == (["lead", "critic"], ["lead"])
+    assert (spec.serve.max_concurrent, spec.serve.requests_per_minute) == (4, 60)
+    assert (spec.serve.max_body, silent.serve.max_body) == (512_000, 10_000_000)
 
 
 def test_a_minimal_file_runs_offline(tmp_path: Path):

@@ -60,7 +60,9 @@ def test_the_starter_satisfies_the_schema():
 @pytest.mark.parametrize(
     "name",
     ["unknown_key", "unknown_top_key", "missing_name", "wrong_api", "bad_token_count", "bad_agent_name", "norway",
-     "server_without_shape", "missing_instructions", "allow_ask", "number_in_env", "negative_limit"],
+     "server_without_shape", "missing_instructions", "allow_maybe", "number_in_env", "negative_limit",
+     "unknown_effect", "no_effects", "bad_duration", "expires_without_unit", "when_without_conditions",
+     "condition_on_a_mapping_of_values", "condition_word_of_another_language", "condition_with_no_values", "bad_size", "nothing_exposed"],
 )  # fmt: skip
 def test_the_schema_refuses_what_an_editor_can_see(name: str):
     assert errors_of((HERE / "bad" / f"{name}.yaml").read_text())

@@ -1,0 +1,410 @@
+"""What stands in the journal of a run that is carried out again.
+
+Resuming, replaying and forking are one thing: the same loop runs from the beginning, and whatever
+it would ask of the world is answered from the record as long as the record has an answer. Answers
+are found by place (agent path, turn, call key), so they do not depend on timing. Meanwhile every
+event the loop produces is held against the record, agent by agent and call by call: what stands
+there already is not written again, and what differs is a `Divergence`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import orjson
+
+from harness.errors import Divergence
+from harness.events import (
+    AgentRunFinished,
+    AgentRunStarted,
+    ApprovalDecided,
+    ApprovalRequested,
+    CitationsVerified,
+    DeliverableRejected,
+    EffectClass,
+    EntryReplaced,
+    Event,
+    LimitWasReached,
+    ModelCallFinished,
+    ModelCallLost,
+    ModelCallRetried,
+    ModelCallStarted,
+    PlanCreated,
+    PlanExecuted,
+    PlanTaskFinished,
+    PlanTaskStarted,
+    QuestionKind,
+    Recorded,
+    ReplanRequested,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolServerFailed,
+    ToolServerStarted,
+    TurnStarted,
+)
+from harness.limits import NOTHING, Spent
+
+Check = Literal["everything", "requests", "nothing"]
+"""What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
+
+NO_BRIEFS: Mapping[str, str] = {}
+
+Lane = tuple[str, str]
+"""Agent path, and what goes on there beside its turns; events of one lane have one order."""
+
+
+class Diverged(Divergence):
+    """Where a run first does something else than its record says."""
+
+    def __init__(self, agent: str, turn: int, *, recorded: Recorded | None, event: Event | None) -> None:
+        self.agent = agent
+        self.turn = turn
+        self.recorded = recorded
+        """What the record holds at this place; None if it ends before."""
+        self.event = event
+        """What the loop did; None if it ended before."""
+        place = f"{agent}/turn-{turn}" if turn else agent or "the run"
+        did = event.type if event else "nothing more"
+        holds = recorded.event.type if recorded else "nothing more"
+        what = f"{did} is not as recorded" if did == holds else f"{did} where the record has {holds}"
+        super().__init__(f"{place}: {what}")
+
+
+class Past:
+    """The record of a run, as the loop that runs again sees it.
+
+    Args:
+        recorded: The events that count, in order; none for a run that begins.
+        live: Whether what the record does not answer is asked of the world.
+        check: What must happen again as it is recorded.
+        edits: Changes of windows, each taking effect before the turn named with it.
+        briefs: What sub-agents are told instead of their briefs, by path.
+        reuse: Events whose tool results answer later calls that equal theirs.
+    """
+
+    def __init__(
+        self,
+        recorded: Sequence[Recorded] = (),
+        *,
+        live: bool = True,
+        check: Check = "everything",
+        edits: Sequence[tuple[int, EntryReplaced]] = (),
+        briefs: Mapping[str, str] = NO_BRIEFS,
+        reuse: Iterable[Recorded] = (),
+    ) -> None:
+        self.live = live
+        self.check: Check = check
+        self.started: RunStarted | None = None
+        self.environment: list[Event] = []
+        """What was seen of the world and not caused by the loop: servers that started, resumes."""
+        self.divergences: list[Diverged] = []
+        self.is_complete = False
+        """Whether the run came to its end."""
+        self.matched = 0
+        """Events that happened again as recorded."""
+        self.requests = 0
+        """Model requests that were the same again."""
+        self._lanes: dict[Lane, deque[Recorded]] = defaultdict(deque)
+        self._agents: dict[str, AgentRunStarted] = {}
+        self._ended: set[str] = set()
+        self._turns: dict[str, int] = {}
+        self._requests: dict[tuple[str, int], Recorded] = {}
+        self._replies: dict[tuple[str, int], ModelCallFinished] = {}
+        self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
+        self._calls: dict[str, list[Event]] = defaultdict(list)
+        self._effects: dict[str, dict[str, EffectClass]] = defaultdict(dict)
+        self._limits: dict[str, LimitWasReached] = {}
+        self._spent: dict[str, Spent] = defaultdict(Spent)
+        self._edits = list(edits)
+        self._briefs = dict(briefs)
+        self._reusable = _results_by_call(reuse)
+        for item in recorded:
+            self._remember(item)
+        self._measure(recorded)
+
+    # --- what the loop asks ---
+
+    def agent(self, path: str) -> AgentRunStarted | None:
+        """Return how the agent run at `path` began."""
+        return self._agents.get(path)
+
+    def effects(self, path: str) -> Mapping[str, EffectClass]:
+        """Return the effect classes of the tools of the agent run at `path`, as far as they are known."""
+        began = self._agents.get(path)
+        return began.effects if began and began.effects else self._effects[path]
+
+    def has_ended(self, path: str) -> bool:
+        """Return whether the agent run at `path` came to its end."""
+        return path in self._ended
+
+    def turn_begun(self, path: str, turn: int) -> bool:
+        """Return whether the turn was begun, and so admitted by all budgets."""
+        return turn <= self._turns.get(path, 0)
+
+    def limit(self, path: str) -> LimitWasReached | None:
+        """Return the limit that ended the agent run at `path`."""
+        return self._limits.get(path)
+
+    def call_begun(self, path: str, turn: int) -> bool:
+        """Return whether the model was asked in this turn."""
+        return (path, turn) in self._requests
+
+    def interludes(self, path: str, turn: int) -> Sequence[ModelCallRetried | ModelCallLost]:
+        """Return what happened between asking the model and its reply, if anything did."""
+        return self._interludes.get((path, turn), ())
+
+    def reply(self, path: str, turn: int) -> ModelCallFinished | None:
+        """Return how the model call of a turn ended."""
+        return self._replies.get((path, turn))
+
+    def begun(self, key: str, attempt: int) -> bool:
+        """Return whether an earlier process began this attempt at a tool call."""
+        return self._after_start(key, attempt) is not None
+
+    def outcome(self, key: str, attempt: int) -> ToolCallFinished | ApprovalRequested | None:
+        """Return what an attempt came to: a result, or a question that a further attempt answers."""
+        for event in self._after_start(key, attempt) or ():
+            if isinstance(event, ToolCallFinished):
+                return event
+            if isinstance(event, ApprovalRequested) and not event.inline:
+                return event
+            if isinstance(event, ToolCallStarted):
+                break
+        return None
+
+    def asked_meanwhile(self, key: str, attempt: int) -> list[ApprovalRequested | ApprovalDecided]:
+        """Return the questions an attempt raised while it went on, with their answers."""
+        found: list[ApprovalRequested | ApprovalDecided] = []
+        numbers: set[int] = set()
+        for event in self._after_start(key, attempt) or ():
+            if isinstance(event, ApprovalRequested) and event.inline:
+                numbers.add(event.number)
+                found.append(event)
+            elif isinstance(event, ApprovalDecided) and event.number in numbers:
+                found.append(event)
+        return found
+
+    def question(self, key: str, number: int, kind: QuestionKind) -> ApprovalRequested | None:
+        """Return a question of a call, if it is of this kind."""
+        for event in self._calls.get(key, ()):
+            if isinstance(event, ApprovalRequested) and event.number == number:
+                return event if event.kind == kind else None
+        return None
+
+    def questions(self, key: str) -> int:
+        """Return how many questions a call has raised."""
+        return sum(isinstance(event, ApprovalRequested) for event in self._calls.get(key, ()))
+
+    def decision(self, key: str, number: int) -> ApprovalDecided | None:
+        """Return the answer to a question of a call."""
+        for event in self._calls.get(key, ()):
+            if isinstance(event, ApprovalDecided) and event.number == number:
+                return event
+        return None
+
+    def spent(self, path: str) -> Spent:
+        """Return what the agent run at `path` and all below it used up; the whole run's for no path."""
+        return self._spent.get(path, NOTHING)
+
+    @property
+    def briefs(self) -> Mapping[str, str]:
+        """What sub-agents are told instead of their objectives, by path."""
+        return self._briefs
+
+    def edits(self, path: str, turn: int) -> list[EntryReplaced]:
+        """Return the changes of a window that take effect before a turn."""
+        return [event for at, event in self._edits if event.agent == path and at == turn]
+
+    def brief(self, path: str) -> str | None:
+        """Return what a fork tells a sub-agent instead of its brief."""
+        return self._briefs.get(path)
+
+    def reusable(self, tool: str, arguments: str) -> ToolCallFinished | None:
+        """Return the result of an equal call, of several the next one, and the last one from then on."""
+        results = self._reusable.get((tool, canonical(arguments)))
+        if not results:
+            return None
+        return results.popleft() if len(results) > 1 else results[0]
+
+    # --- what the loop does again ---
+
+    def holds(self, event: Event) -> bool:
+        """Return whether `event` stands in the record at this place, and pass over it there.
+
+        Raises:
+            Diverged: Something else stands there.
+        """
+        if not self._lanes:
+            return False
+        if self.check != "everything":
+            if isinstance(event, ModelCallStarted):
+                self._check_request(event)
+            return False
+        lane = self._lanes.get(lane_of(event))
+        if not lane:
+            if not self.live and self._is_over(event):
+                raise Diverged(*_where(event), recorded=None, event=event)
+            return False
+        if lane[0].event != event:
+            raise Diverged(*_where(event), recorded=lane[0], event=event)
+        lane.popleft()
+        self.matched += 1
+        self.requests += isinstance(event, ModelCallStarted)
+        return True
+
+    def leftover(self) -> list[Recorded]:
+        """Return the recorded events that did not happen again, in order."""
+        if self.check != "everything":
+            return []
+        left = [item for lane in self._lanes.values() for item in lane]
+        return sorted(left, key=lambda item: item.sequence)
+
+    def _check_request(self, event: ModelCallStarted) -> None:
+        recorded = self._requests.get((event.agent, event.turn))
+        if self.check != "requests" or (recorded is None and not self._is_over(event)):
+            return
+        if recorded is None or _request(recorded.event) != _request(event):
+            raise Diverged(event.agent, event.turn, recorded=recorded, event=event)
+        self.requests += 1
+
+    def _is_over(self, event: Event) -> bool:
+        """Whether the record is complete where this event would go on."""
+        return self.is_complete or getattr(event, "agent", "") in self._ended
+
+    # --- reading the record ---
+
+    def _after_start(self, key: str, attempt: int) -> list[Event] | None:
+        events = self._calls.get(key, ())
+        for position, event in enumerate(events):
+            if isinstance(event, ToolCallStarted) and event.attempt == attempt:
+                return list(events[position + 1 :])
+        return None
+
+    def _remember(self, item: Recorded) -> None:
+        event = item.event
+        match event:
+            case ToolServerStarted() | ToolServerFailed() | RunResumed():
+                self.environment.append(event)
+                return
+            case RunStarted():
+                self.started = event
+                if event.forked_from is not None:
+                    self._briefs = {**event.forked_from.briefs, **self._briefs}
+            case RunFinished():
+                self.is_complete = True
+            case AgentRunStarted():
+                self._agents[event.agent] = event
+            case AgentRunFinished():
+                self._ended.add(event.agent)
+            case TurnStarted():
+                self._turns[event.agent] = event.turn
+            case LimitWasReached():
+                self._limits[event.agent] = event
+            case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
+                self._calls[event.key].append(event)
+                if isinstance(event, ToolCallStarted):
+                    self._effects[event.agent].setdefault(event.tool, event.effect)
+            case EntryReplaced():
+                self._edits.append((self._turns.get(event.agent, 0) + 1, event))
+            case _:
+                self._remember_model_call(item)
+        self._lanes[lane_of(event)].append(item)
+
+    def _remember_model_call(self, item: Recorded) -> None:
+        event = item.event
+        match event:
+            case ModelCallStarted():
+                self._requests[event.agent, event.turn] = item
+            case ModelCallRetried() | ModelCallLost():
+                self._interludes[event.agent, event.turn].append(event)
+            case ModelCallFinished():
+                self._replies[event.agent, event.turn] = event
+            case _:
+                pass
+
+    def _measure(self, recorded: Iterable[Recorded]) -> None:
+        """Add up what was used, for every agent run and all above it, and the time since it began."""
+        clock, last = 0.0, 0.0
+        began: dict[str, float] = {"": 0.0}
+        for item in recorded:
+            event = item.event
+            if not isinstance(event, RunResumed | RunStarted):
+                clock += max(0.0, item.at - last)
+            last = item.at
+            match event:
+                case AgentRunStarted():
+                    began[event.agent] = clock
+                case ModelCallFinished() | ModelCallLost():
+                    for path in _upwards(event.agent):
+                        self._spent[path].usage += event.usage
+                        self._spent[path].cost += event.cost or 0.0
+                case TurnStarted():
+                    self._spent[event.agent].turns += 1
+                    self._spent[""].turns += 1
+                case _:
+                    pass
+        for path, since in began.items():
+            self._spent[path].seconds = clock - since
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """Yield the path, those of all agents above it, and that of the run."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
+
+
+def lane_of(event: Event) -> Lane:
+    """Return the lane of an event: two events of one lane always come in the same order."""
+    match event:
+        case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
+            return event.agent, event.key
+        case PlanTaskStarted() | PlanTaskFinished():
+            return event.agent, f"task {event.version} {event.task}"
+        case PlanCreated() | PlanExecuted():
+            return event.agent, "plan"
+        case ReplanRequested(tasks=tasks) if tasks:
+            return event.agent, "plan"
+        case DeliverableRejected() | CitationsVerified():
+            return event.agent, "deliverable"
+        case RunStarted() | RunFinished():
+            return "", ""
+        case ToolServerStarted() | ToolServerFailed() | RunResumed():
+            return "", "environment"
+        case _:
+            return event.agent, ""
+
+
+def canonical(arguments: str) -> str:
+    """Return JSON in one spelling, whatever the order of its keys; other text as it is."""
+    try:
+        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], deque[ToolCallFinished]]:
+    arguments: dict[str, str] = {}
+    results: dict[tuple[str, str], deque[ToolCallFinished]] = defaultdict(deque)
+    for item in recorded:
+        event = item.event
+        if isinstance(event, ToolCallStarted):
+            arguments[event.key] = canonical(event.arguments)
+        elif isinstance(event, ToolCallFinished) and event.external and event.error_type != "cancelled":
+            results[event.tool, arguments.get(event.key, "")].append(event)
+    return results
+
+
+def _request(event: Event) -> tuple[str, str, int]:
+    assert isinstance(event, ModelCallStarted)
+    return event.digest, event.tool_choice, event.entries
+
+
+def _where(event: Event) -> tuple[str, int]:
+    return getattr(event, "agent", ""), getattr(event, "turn", 0)

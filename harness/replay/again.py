@@ -1,0 +1,163 @@
+"""Carrying a run out again from its record: no model, no tool, no network, the same loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from harness.errors import ModelUnavailable
+from harness.events import (
+    AgentRunStarted,
+    ModelCallStarted,
+    Recorded,
+    RunFinished,
+    RunStarted,
+    TurnStarted,
+)
+from harness.journal import MemoryJournal
+from harness.loop.causality import Causality
+from harness.loop.log import Notices, RunLog
+from harness.loop.past import Check, Diverged, Past
+from harness.loop.state import RunState, effective
+from harness.loop.team_run import TeamRun
+from harness.messages import ToolDefinition
+from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Transcript
+from harness.models.tokens import token_counter
+from harness.models.transcripts import MessageTranscript
+from harness.team import Team
+from harness.tools.port import Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of carrying a run out again."""
+
+    run_id: str
+    events: int
+    """Events that happened again as recorded."""
+    turns: int
+    requests: int
+    """Model requests that were the same again."""
+    recorded_requests: int
+    ended: bool
+    """Whether the run came to its end; False for the record of one that was cut off."""
+    divergences: tuple[Diverged, ...]
+    """Where agents left the record, the first one first; empty if everything was as recorded."""
+    missing: tuple[Recorded, ...]
+    """Recorded events that did not happen again."""
+    seconds: float
+    state: RunState
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that is recorded happened again, and nothing else."""
+        return not self.divergences and not self.missing
+
+
+async def carry_out_again(
+    recorded: Sequence[Recorded],
+    team: Team,
+    models: Mapping[str, Model],
+    *,
+    check: Check = "everything",
+) -> Replay:
+    """Carry the run out again with `team`, answering everything from the record.
+
+    What a stop made of the run (its last words, partial reports) is left out: the run is carried out
+    up to there.
+
+    Args:
+        models: Models by agent name; only their wire form is used, nothing is asked of them.
+    """
+    began = time.perf_counter()
+    counted = list(effective(recorded))
+    started = counted[0].event
+    assert isinstance(started, RunStarted)
+    if not _is_done(counted):
+        void = Causality(counted).stop()
+        counted = [item for item in counted if item.sequence not in void]
+    past = Past(counted, live=False, check=check)
+    log = RunLog(recorded[0].run_id, MemoryJournal(), past=past)
+    log.emit(started)
+    run = TeamRun(
+        team,
+        _as_recorded(counted, models),
+        _no_tools,
+        log,
+        Notices(),
+        token_counter(),
+        started.entry,
+        started.earlier,
+    )
+    finished = await run.execute_again(started.task)
+    divergences = sorted(past.divergences, key=_place)
+    return Replay(
+        run_id=recorded[0].run_id,
+        events=past.matched,
+        turns=sum(isinstance(item.event, TurnStarted) for item in counted),
+        requests=past.requests,
+        recorded_requests=sum(isinstance(item.event, ModelCallStarted) for item in counted),
+        ended=finished is not None,
+        divergences=tuple(divergences),
+        missing=() if divergences else tuple(past.leftover()),
+        seconds=time.perf_counter() - began,
+        state=log.state,
+    )
+
+
+def _is_done(counted: Sequence[Recorded]) -> bool:
+    last = counted[-1].event
+    return isinstance(last, RunFinished) and last.stop_reason == "done"
+
+
+def _place(divergence: Diverged) -> float:
+    return divergence.recorded.sequence if divergence.recorded else float("inf")
+
+
+def _no_tools(
+    patterns: Sequence[str], *, agent: str, emit: object
+) -> AbstractAsyncContextManager[list[Tool]]:
+    raise AssertionError("a run that is carried out again opens no servers")
+
+
+def _as_recorded(counted: Sequence[Recorded], models: Mapping[str, Model]) -> dict[str, Model]:
+    """Return the models, with stand-ins for those that the run did not get from its team file."""
+    used: dict[str, AgentRunStarted] = {}
+    for item in counted:
+        if isinstance(item.event, AgentRunStarted):
+            used.setdefault(item.event.name, item.event)
+    return {
+        name: RecordedModel(used[name])
+        if name in used and (model.name, model.provider) != (used[name].model, used[name].provider)
+        else model
+        for name, model in models.items()
+    }
+
+
+class RecordedModel:
+    """Stands in for a model that only the program of the run knew."""
+
+    price: Price | None = None
+
+    def __init__(self, began: AgentRunStarted) -> None:
+        self.name = began.model
+        self.provider = began.provider
+        self.context_window = began.context_window
+
+    def open(self, tools: Sequence[ToolDefinition]) -> Transcript:
+        """Return a transcript in the form of models that live in a process."""
+        return MessageTranscript(tools)
+
+    async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
+        """Refuse: there is nobody to answer."""
+        return _away(self.name)
+
+    async def close(self) -> None:
+        """Do nothing; there is nothing to release."""
+
+
+def _away(name: str) -> NoReturn:
+    raise ModelUnavailable(f"{name} was handed in by a program; it cannot answer here")
