@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
@@ -17,6 +18,9 @@ from harness.journal.migrations import STEPS, Step, steps_from
 
 Durability = Literal["durable", "buffered"]
 """What a commit survives: a crash of the machine, or only one of the process."""
+
+SEGMENT_NAME = re.compile(r"journal(?:-(\d+))?\.db")
+"""What the files are called that a directory store consists of."""
 
 _CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before they are copied into the file: rarely, yet soon read."""
