@@ -107,13 +107,15 @@ class Ancestry:
     usage: Usage = Usage()
     """What was taken over with the record, and not paid again."""
     cost: float | None = 0.0
+    briefs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What sub-agents were told instead of their objectives, by path, here or by a fork this one forks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """A task was given to a team."""
 
-    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task")
+    CONTENT: ClassVar[tuple[str, ...]] = ("team", "task", "earlier")
     type: Literal["run.started"] = "run.started"
     team_name: str
     team_digest: str
@@ -127,6 +129,8 @@ class RunStarted:
     """The team file, or the directory its relative paths begin at; for carrying the run on here."""
     session: str = ""
     """The thread of runs this one belongs to."""
+    earlier: tuple[Message, ...] = ()
+    """Tasks and answers of earlier runs of the session, which stand in the window before the task."""
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Values of the variables that the models see, so that the run can be replayed elsewhere."""
     traceparent: str = ""
@@ -228,7 +232,7 @@ class EntryAppended:
     entry: int
     """Position in the window, from 0."""
     origin: str
-    """`system`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
+    """`system`, `session`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
     message: Message
     tokens: int
 

@@ -5,7 +5,6 @@ The one place that wires adapters to the loop.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import time
@@ -18,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import orjson
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
-from harness.errors import Divergence, RunTaken, UsageError
-from harness.events import Ancestry, RunResumed, RunStarted
-from harness.journal import Journal, new_run_id, open_journal
+from harness.errors import Divergence, HarnessError, RunTaken, UsageError
+from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
+from harness.journal import Journal, RunSummary, new_run_id, open_journal
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
@@ -34,6 +34,7 @@ from harness.models.port import Model
 from harness.models.tokens import token_counter
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
+from harness.sessions import carried_context
 from harness.team import Team, TeamSpec, load_team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
@@ -112,6 +113,7 @@ class Harness:
             entry=entry or self.team.spec.entry,
             session=session,
             traceparent=traceparent,
+            earlier=carried_context(self.journal, session, count=token_counter()) if session else (),
         )
         return await self._begin(log, started)
 
@@ -138,12 +140,15 @@ class Harness:
         resumption = plan_resumption(recorded, self.team, harness_version=version())
         if resumption.event.team is not None:
             await self._check_unaffected(resumption)
-        past = Past(resumption.kept)
+        origin = resumption.started.forked_from
+        reuses = origin is not None and "--reuse-tools" in origin.changes
+        past = Past(resumption.kept, reuse=self.journal.read(origin.run_id) if origin and reuses else ())
         log = RunLog(
             run_id, self.journal, past=past, next_sequence=resumption.next_sequence, clock=self._wiring.clock
         )
         if self._wiring.tracing is not None:
-            self._wiring.tracing.skip(run_id, resumption.kept)
+            ended = isinstance(recorded[-1].event, RunFinished)
+            self._wiring.tracing.skip(run_id, resumption.kept, ended=ended)
         return await self._begin(log, resumption.started, resumed=resumption.event)
 
     async def fork(
@@ -171,17 +176,19 @@ class Harness:
         recorded = list(self.journal.read(run_id))
         if not recorded:
             raise UsageError(f"there is no run {run_id}")
-        settings = [f"{key}={value}" for key, value in (set or {}).items()]
+        settings = [f"{key}={orjson.dumps(value).decode()}" for key, value in (set or {}).items()]
         crew = self._variant(settings) if settings else self._wiring.crew
         fork = plan_fork(
             recorded,
             at,
             changes or Changes(),
             count=token_counter(),
-            settings=[*described, *(f"--set {one}" for one in settings)],
+            settings=[*described, *(f"--set {key}={value}" for key, value in (set or {}).items())],
         )
         log = RunLog(new_run_id(), self.journal, past=fork.past, clock=self._wiring.clock)
-        started = _started(crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry)
+        started = _started(
+            crew.team, fork.task, entry=fork.entry, forked_from=fork.ancestry, earlier=fork.earlier
+        )
         return await self._begin(log, started, crew=crew)
 
     def _variant(self, settings: Sequence[str]) -> _Crew:
@@ -192,15 +199,35 @@ class Harness:
         return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
     async def resume_all(self) -> list[Run]:
-        """Carry on every run of this team that was cut off or interrupted and that no live process has."""
-        runs: list[Run] = []
-        for summary in self.journal.runs():
-            ended = summary.finished.stop_reason if summary.finished else ""
-            ours = summary.started.team_name == self.team.spec.name
-            if ours and ended in ("", "interrupted") and summary.run_id not in self.live:
-                with contextlib.suppress(RunTaken):
-                    runs.append(await self.resume(summary.run_id))
-        return runs
+        """Carry on every run of this team that was cut off or interrupted and that no live process has.
+
+        Raises:
+            HarnessError: What kept a run from going on, the first one of several; all others go on.
+        """
+        resumed: dict[str, Run] = {}
+        failures: list[HarnessError] = []
+
+        async def resume(run_id: str) -> None:
+            try:
+                resumed[run_id] = await self.resume(run_id)
+            except RunTaken:
+                pass
+            except HarnessError as error:
+                failures.append(error)
+
+        run_ids = [summary.run_id for summary in self.journal.runs() if self._was_cut_off(summary)]
+        # All at once, so that they wait for the disk together.
+        async with anyio.create_task_group() as tasks:
+            for run_id in run_ids:
+                tasks.start_soon(resume, run_id)
+        if failures:
+            raise failures[0]
+        return [resumed[run_id] for run_id in run_ids if run_id in resumed]
+
+    def _was_cut_off(self, summary: RunSummary) -> bool:
+        ended = summary.finished.stop_reason if summary.finished else ""
+        ours = summary.started.team_name == self.team.spec.name
+        return ours and ended in ("", "interrupted") and summary.run_id not in self.live
 
     async def approve(
         self,
@@ -272,6 +299,8 @@ class Harness:
         crew: _Crew | None = None,
     ) -> Run:
         """Put it on disk that the run begins or goes on, and have it carried."""
+        if log.run_id in self.live:
+            raise UsageError(f"run {log.run_id} is going on in this process")
         run = Run(log, self.journal)
         if self._wiring.tracing is not None:
             log.listen(self._wiring.tracing)
@@ -307,6 +336,7 @@ class Harness:
                     run.notices,
                     token_counter(),
                     started.entry,
+                    started.earlier,
                     partial(self.journal.answers, run.id),
                 )
                 run.prepare(team_run)
@@ -329,6 +359,7 @@ def _started(
     session: str = "",
     traceparent: str = "",
     forked_from: Ancestry | None = None,
+    earlier: tuple[Message, ...] = (),
 ) -> RunStarted:
     return RunStarted(
         team_name=team.spec.name,
@@ -342,6 +373,7 @@ def _started(
         variables=team.variables,
         traceparent=traceparent,
         forked_from=forked_from,
+        earlier=earlier,
     )
 
 

@@ -20,6 +20,9 @@ _NOT_IN_WIRE_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+EARLIER = "[Earlier in this session]"
+"""Begins the tasks of earlier runs that a run of the same session is told about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:

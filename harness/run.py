@@ -84,6 +84,11 @@ class Run:
         return self._log.state
 
     @property
+    def next_sequence(self) -> int:
+        """The sequence that the next event to be recorded will have."""
+        return self._log.next_sequence
+
+    @property
     def waiting(self) -> tuple[ApprovalRequested, ...]:
         """The questions that wait for a person."""
         return tuple(self.state.waiting.values())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
-from harness.events import ApprovalDecided, ApprovalRequested, Citation, Recorded
+from harness.events import ApprovalRequested, Citation, Recorded
 from harness.messages import Usage
 
 _C1 = re.compile("[\x7f-\x9f]")
@@ -60,17 +59,3 @@ def question_view(question: ApprovalRequested) -> dict[str, object]:
         "form": question.form,
         "expires_at": question.expires_at,
     }
-
-
-def unanswered(recorded: Iterable[Recorded]) -> tuple[ApprovalRequested, ...]:
-    """Return the questions of a run that nobody has answered, in the order they were asked."""
-    asked: dict[tuple[str, int], ApprovalRequested] = {}
-    for item in recorded:
-        match item.event:
-            case ApprovalRequested() as event:
-                asked[event.key, event.number] = event
-            case ApprovalDecided() as event:
-                asked.pop((event.key, event.number), None)
-            case _:
-                pass
-    return tuple(asked.values())

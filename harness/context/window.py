@@ -12,7 +12,7 @@ class Entry:
     """One message of a window and where it came from."""
 
     origin: str
-    """`system`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
+    """`system`, `session`, `task`, `brief`, `assistant`, `nudge`, `tool:NAME` or `report:PATH`."""
     message: Message
     tokens: int
     number: int = 0

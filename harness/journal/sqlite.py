@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from harness.events import Recorded
 from harness.journal.answers import AnswerFile
-from harness.journal.codec import encode
 from harness.journal.database import Durability, open_for_reading, open_for_writing, refusing
-from harness.journal.deletion import delete_runs, shrink
 from harness.journal.lock import WriterLock
 from harness.journal.order import Order
 from harness.journal.port import Answer, RunSummary
 from harness.journal.reading import SqliteReader, next_sequence
-from harness.journal.writer import EventRow, GroupCommit
+from harness.journal.rows import rows_of
+from harness.journal.sqlite_sink import SqliteSink
+from harness.journal.writer import GroupCommit
 
 
 class SqliteJournal:
@@ -55,7 +54,8 @@ class SqliteJournal:
             self._lock.release()
             raise
         self._order = Order(lambda run_id: next_sequence(self._lookup, run_id))
-        self._writer = GroupCommit(self.path, connection)
+        self._sink = SqliteSink(self.path, connection)
+        self._writer = GroupCommit(self._sink)
         self._reader = SqliteReader(self.path)
         # Whoever forgets to close loses nothing but the way to hear of a failure.
         atexit.register(self._writer.join)
@@ -86,27 +86,18 @@ class SqliteJournal:
             TypeError: An event holds something that has no JSON form.
         """
         self._writer.refuse_if_over()
-        rows: list[EventRow] = []
-        contents: list[tuple[str, bytes]] = []
-        size = 0
-        for item in recorded:
-            event = item.event
-            body, its_contents = encode(event)
-            rows.append((item.run_id, item.sequence, item.at, getattr(event, "agent", ""), event.type, body))
-            size += len(body)
-            for content in its_contents:
-                contents.append(content)
-                size += len(content[1])
+        rows, contents, size = rows_of(recorded)
         self._order.advance(recorded)
         self._writer.put(rows, contents, size)
 
     async def durable(self, run_id: str = "") -> None:
-        """Wait until everything appended so far is committed; returns at once if it is.
+        """Wait until everything appended so far to a run, or to all, is committed; at once if it is.
 
         Raises:
+            Fenced: Another process has got at the run that was named.
             StoreError: It could not be written.
         """
-        await self._writer.committed()
+        await self._writer.committed(run_id)
 
     def read(self, run_id: str, *, start: int = 0) -> Iterator[Recorded]:
         """Yield the events of a run in order, from sequence `start`; blocks until they are committed.
@@ -114,7 +105,7 @@ class SqliteJournal:
         Raises:
             StoreError: The file cannot be read.
         """
-        self._writer.flush()
+        self._writer.flush(run_id)
         return self._reader.read(run_id, start=start)
 
     def runs(self) -> list[RunSummary]:
@@ -159,14 +150,7 @@ class SqliteJournal:
         Raises:
             StoreError: The file cannot be written, or the journal is closed.
         """
-
-        def delete(connection: sqlite3.Connection) -> int:
-            if not delete_runs(connection, run_ids):
-                return 0
-            self._writer.forget_contents()
-            return shrink(connection, self.path)
-
-        freed = await self._writer.perform(delete)
+        freed = await self._writer.perform(lambda: self._sink.delete(run_ids))
         self._order.forget(run_ids)
         self._answers.forget(run_ids)
         return freed

@@ -1,25 +1,24 @@
-"""Group commit: one thread writes, and everything that waits for the disk shares one fsync.
+"""Group commit: one thread writes, and everything that waits for the disk shares one commit.
 
 Events gather in a batch. The thread takes the batch when somebody waits for it, when it is large,
 or after `GATHER_SECONDS`, and commits it in one transaction; meanwhile the next batch fills. So
-the number of commits follows the disk, not the number of runs.
+the number of commits follows the disk, not the number of runs. How a batch is committed is known
+to the `Sink`, one for each kind of database.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import queue
-import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness.errors import StoreError
+from harness.journal.rows import ContentRow, EventRow
 
 GATHER_SECONDS = 0.03
 """How long events nobody waits for may stay in memory."""
@@ -30,44 +29,87 @@ LARGE_BATCH = 1 << 20
 QUEUE_LIMIT = 64 << 20
 """Bytes in memory at which `put` blocks until the disk has caught up."""
 
-_KNOWN_HASHES = 1 << 14
-
-EventRow = tuple[str, int, float, str, str, bytes]
-"""run_id, sequence, at, agent, type, body"""
+_REMEMBERED = 1 << 14
 
 T = TypeVar("T")
 
-_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[bool]"]
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
-# Python gives up its lock around every statement and, beside a busy thread, waits up to 5 ms to
-# get it back. Rows therefore go in many per statement (16 tasks beside a busy loop waited 0.08 s
-# for the disk instead of 0.6 s); a few sizes, so that all stay prepared.
-_ROWS_PER_STATEMENT = (64, 16, 4, 1)
+
+class Sink(Protocol):
+    """The database behind a `GroupCommit`, which calls it from its own thread only.
+
+    What a method raises, other than a StoreError from a job, is final: nothing is written any more.
+    """
+
+    name: str
+    """What messages call the database."""
+
+    def write(self, events: Sequence[EventRow], contents: Sequence[ContentRow]) -> Mapping[str, StoreError]:
+        """Commit all rows at once, so that they survive a crash.
+
+        Returns the runs that are another process's by now, each with what to say about it; their
+        rows are left out.
+        """
+        ...
+
+    def tend(self) -> float | None:
+        """Do what is due by the clock; return in how many seconds to call again, or None for never."""
+        ...
+
+    def close(self) -> None:
+        """Release the database; must not raise."""
+        ...
+
+
+class Recent:
+    """Remembers the keys met lately, so that what they stand for is not written again and again."""
+
+    def __init__(self, size: int = _REMEMBERED) -> None:
+        self._size = size
+        self._keys: OrderedDict[Hashable, None] = OrderedDict()
+
+    def adds(self, key: Hashable) -> bool:
+        """Remember a key; return whether it was new."""
+        if key in self._keys:
+            self._keys.move_to_end(key)
+            return False
+        self._keys[key] = None
+        if len(self._keys) > self._size:
+            self._keys.popitem(last=False)
+        return True
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self._keys.clear()
 
 
 class _Job:
-    """Something to be done by the writing thread, and who waits for its result."""
+    """Something to be done by the writing thread, and who waits for its result.
 
-    def __init__(self, act: Callable[[sqlite3.Connection], Any]) -> None:
+    Anything but a StoreError passes through `do`, and whoever waits hears of it from `_fail`.
+    """
+
+    def __init__(self, act: Callable[[], Any]) -> None:
         self.result: Future[Any] = Future()
         self._act = act
 
-    def do(self, connection: sqlite3.Connection) -> None:
+    def do(self) -> None:
         if not self.result.set_running_or_notify_cancel():
             return
         try:
-            self.result.set_result(self._act(connection))
-        except BaseException as error:
+            self.result.set_result(self._act())
+        except StoreError as error:
             self.result.set_exception(error)
-            raise
 
 
 class _Batch:
-    __slots__ = ("contents", "events", "jobs", "size", "urgent", "waiters")
+    __slots__ = ("contents", "events", "jobs", "runs", "size", "urgent", "waiters")
 
     def __init__(self) -> None:
         self.events: list[EventRow] = []
-        self.contents: list[tuple[str, bytes]] = []
+        self.contents: list[ContentRow] = []
+        self.runs: set[str] = set()
         self.jobs: list[_Job] = []
         self.size = 0
         self.urgent = False
@@ -79,18 +121,18 @@ class _Batch:
 
 
 class GroupCommit:
-    """Writes rows in the order they were put, from a thread of its own that owns `connection`.
+    """Writes rows in the order they were put, from a thread of its own that alone uses `sink`.
 
-    The first failure is the last act: it may have lost what SQLite believed written, so nothing is
-    tried again, and all later calls raise.
+    A run that another process has taken over is lost: its rows are dropped, and whoever puts more
+    of it or waits for it is told. Any failure to write is the last act: it may have lost what the
+    database believed written, so nothing is tried again, and all later calls raise.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, sink: Sink) -> None:
         self.commits = 0
         """How many transactions were committed."""
-        self._path = path
-        self._connection = connection
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._sink = sink
+        self._lost: dict[str, StoreError] = {}
         self._filling = _Batch()
         self._writing: _Batch | None = None
         self._failure: Exception | None = None
@@ -102,20 +144,24 @@ class GroupCommit:
         self._changed = threading.Condition(threading.Lock())
         self._signals: queue.SimpleQueue[None] = queue.SimpleQueue()
         # A daemon, so that a journal nobody closed does not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name=f"journal {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"journal {sink.name}", daemon=True)
         self._thread.start()
 
-    def put(self, events: Sequence[EventRow], contents: Sequence[tuple[str, bytes]], size: int) -> None:
+    def put(self, events: Sequence[EventRow], contents: Sequence[ContentRow], size: int) -> None:
         """Take rows of `size` bytes to be committed soon; blocks only beyond `QUEUE_LIMIT`.
 
         Raises:
-            StoreError: An earlier write failed, or the journal is closed.
+            StoreError: An earlier write failed, the run is lost, or the journal is closed.
         """
         with self._changed:
             while self._filling.size > QUEUE_LIMIT and self._failure is None:
                 self._changed.wait()
             self.refuse_if_over()
             batch = self._filling
+            for row in events:
+                if row[0] in self._lost:
+                    raise self._told(row[0])
+                batch.runs.add(row[0])
             batch.events += events
             batch.contents += contents
             batch.size += size
@@ -125,31 +171,30 @@ class GroupCommit:
                 self._dormant = False
                 self._signals.put(None)
 
-    async def committed(self) -> None:
-        """Wait until everything put so far is committed; returns at once if it is.
+    async def committed(self, run_id: str = "") -> None:
+        """Wait until everything put so far of a run, or of all, is committed; at once if it is.
 
         Raises:
-            StoreError: It could not be written.
+            StoreError: It could not be written, or the run that was named is lost.
         """
         with self._changed:
-            self._raise_failure()
-            batch = self._last_batch()
+            self._raise_failure(run_id)
+            batch = self._last_batch(run_id)
             if batch is None:
                 return
             self._hurry(batch)
             loop = asyncio.get_running_loop()
-            future: asyncio.Future[bool] = loop.create_future()
+            future: asyncio.Future[None] = loop.create_future()
             batch.waiters.append((loop, future))
-        if not await future:
-            self._raise_failure()
+        await future
+        self._raise_failure(run_id)
 
-    async def perform(self, act: Callable[[sqlite3.Connection], T]) -> T:
-        """Do something in the writing thread after everything put so far is committed.
-
-        What it raises is a failed write like any other.
+    async def perform(self, act: Callable[[], T]) -> T:
+        """Do something with the sink, in its thread, after everything put so far is committed.
 
         Raises:
-            StoreError: It failed, an earlier write failed, or the journal is closed.
+            StoreError: `act` raised it; or it failed as a write may fail; or an earlier write
+                failed, or the journal is closed.
         """
         job = _Job(act)
         with self._changed:
@@ -162,10 +207,10 @@ class GroupCommit:
             self._raise_failure()
             raise
 
-    def flush(self) -> None:
-        """Block until everything put so far is committed or lost."""
+    def flush(self, run_id: str = "") -> None:
+        """Block until everything put so far of a run, or of all, is committed or lost."""
         with self._changed:
-            batch = self._last_batch()
+            batch = self._last_batch(run_id)
             if batch is not None:
                 self._hurry(batch)
                 self._changed.wait_for(lambda: batch is not self._filling and batch is not self._writing)
@@ -176,7 +221,7 @@ class GroupCommit:
         Raises:
             StoreError: Something was lost and no call has said so yet.
         """
-        future: asyncio.Future[bool] | None = None
+        future: asyncio.Future[None] | None = None
         with self._changed:
             self._stop()
             if not self._ended:
@@ -208,47 +253,61 @@ class GroupCommit:
                 self._dormant = False
                 self._signals.put(None)
 
-    def _last_batch(self) -> _Batch | None:
+    def _last_batch(self, run_id: str = "") -> _Batch | None:
+        if run_id:
+            held = (batch for batch in (self._filling, self._writing) if batch and run_id in batch.runs)
+            return next(held, None)
         return self._writing if self._filling.empty else self._filling
 
     def refuse_if_over(self) -> None:
+        """Raise if nothing more is accepted."""
         self._raise_failure()
         if self._closing:
-            raise StoreError(f"{self._path} is closed")
+            raise StoreError(f"{self._sink.name} is closed")
 
-    def _raise_failure(self) -> None:
+    def restore(self, run_id: str) -> None:
+        """Accept a run again that was lost and is this process's now."""
+        with self._changed:
+            self._lost.pop(run_id, None)
+
+    def _told(self, run_id: str) -> StoreError:
+        # A new one each time, or the traces of all who were told would gather in one.
+        reason = self._lost[run_id]
+        return type(reason)(*reason.args)
+
+    def _raise_failure(self, run_id: str = "") -> None:
         if self._failure is not None:
             self._failure_was_told = True
             raise StoreError(
-                f"{self._path} could not be written: {self._failure}; what was committed before is kept, "
+                f"{self._sink.name} could not be written: {self._failure}; what was committed before is kept, "
                 "nothing more is accepted: mend the cause, then resume the run"
             ) from self._failure
+        if run_id in self._lost:
+            raise self._told(run_id)
 
     def _run(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                if batch.events:
-                    self._commit(batch)
+                self._commit(batch)
                 for job in batch.jobs:
-                    job.do(self._connection)
+                    job.do()
                 with self._changed:
                     self._writing = None
                     self._changed.notify_all()
-                _wake(batch.waiters, written=True)
+                _wake(batch.waiters)
         except Exception as error:  # whatever it is, those who wait must learn of it
             self._fail(error)
         finally:
-            # SQLite tidies up here, and after a failure it may complain once more.
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
+            self._sink.close()
             with self._changed:
                 self._ended = True
-            _wake(self._end_waiters, written=True)
+            _wake(self._end_waiters)
 
     def _next_batch(self) -> _Batch | None:
         """Return what is to be committed now, as soon as there is something; None at the end."""
         gathered = False
         while True:
+            due = self._sink.tend()
             with self._changed:
                 batch = self._filling
                 if self._closing and batch.empty:
@@ -260,36 +319,23 @@ class GroupCommit:
                 # Nothing came for a whole gathering time: sleep until `put` gives a signal.
                 self._dormant = gathered
             try:
-                self._signals.get(timeout=None if gathered else GATHER_SECONDS)
+                self._signals.get(timeout=due if gathered else GATHER_SECONDS)
                 gathered = False
             except queue.Empty:
                 gathered = True
 
-    def forget_contents(self) -> None:
-        """Stop believing that any content is written; only the writing thread may call it."""
-        self._known.clear()
-
     def _commit(self, batch: _Batch) -> None:
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        _insert(self._connection, "INSERT OR IGNORE INTO content VALUES", self._unknown(batch.contents))
-        _insert(self._connection, "INSERT INTO events VALUES", batch.events)
-        execute("COMMIT")
+        events = batch.events
+        if self._lost:
+            # Put before it was known that the run is lost.
+            events = [row for row in events if row[0] not in self._lost]
+        if not events:
+            return
+        lost = self._sink.write(events, batch.contents)
         self.commits += 1
-
-    def _unknown(self, contents: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-        """Return the contents that were not written lately, each once."""
-        known = self._known
-        unknown: list[tuple[str, bytes]] = []
-        for item in contents:
-            if item[0] in known:
-                known.move_to_end(item[0])
-            else:
-                known[item[0]] = None
-                unknown.append(item)
-        while len(known) > _KNOWN_HASHES:
-            known.popitem(last=False)
-        return unknown
+        if lost:
+            with self._changed:
+                self._lost.update(lost)
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -302,37 +348,21 @@ class GroupCommit:
             for job in batch.jobs:
                 if not job.result.done():
                     job.result.set_exception(error)
-        _wake(waiters, written=False)
+        _wake(waiters)
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    done = 0
-    for count in _ROWS_PER_STATEMENT:
-        while len(rows) - done >= count:
-            chunk = rows[done : done + count]
-            done += count
-            values = [value for row in chunk for value in row]
-            connection.execute(_with_places(statement, count, len(chunk[0])), values)
-
-
-@functools.cache
-def _with_places(statement: str, rows: int, columns: int) -> str:
-    row = f"({','.join('?' * columns)})"
-    return f"{statement} {','.join([row] * rows)}"
-
-
-def _wake(waiters: Sequence[_Waiter], *, written: bool) -> None:
+def _wake(waiters: Sequence[_Waiter]) -> None:
     """Tell all who wait, waking each event loop once."""
-    futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[bool]]] = {}
+    futures: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for loop, future in waiters:
         futures.setdefault(loop, []).append(future)
     for loop, its in futures.items():
         # A loop that was closed in the meantime has nobody left to tell.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, its, written)
+            loop.call_soon_threadsafe(_resolve, its)
 
 
-def _resolve(futures: Sequence[asyncio.Future[bool]], written: bool) -> None:
+def _resolve(futures: Sequence[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
-            future.set_result(written)
+            future.set_result(None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -62,6 +62,8 @@ class AgentRun:
     log: RunLog
     notices: Notices
     count_tokens: CountTokens
+    lent: Callable[[], AbstractAsyncContextManager[None]]
+    """Lets others have its place among the agents at work while it waits for a person."""
     parent: AgentRun | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Within it the agent works; its budget's time ends it."""

@@ -146,7 +146,7 @@ class _Call:
                     message=verdict.reason,
                     expires_at=None if expires is None else self.agent.log.clock() + expires,
                 )
-                decided = await self.agent.approvals.decide(question)
+                decided = await self._decide(question)
         return self._as_decided(decided, arguments)
 
     async def _recorded_permission(self, allow: str) -> ApprovalDecided | None:
@@ -164,7 +164,7 @@ class _Call:
                 decision = "approved" if allow == "yes" else "denied"
                 decided = approvals.settle(question, decision, by="team file")
             else:
-                decided = await approvals.decide(question)
+                decided = await self._decide(question)
             if question.fingerprint != self.tool.fingerprint and not past.begun(self.key, 1):
                 decided = None
         return decided
@@ -211,7 +211,7 @@ class _Call:
                     outcome = self._inquiry(required.inquiry)
             else:
                 self.questions = outcome.number
-            decided = await self.agent.approvals.decide(outcome)
+            decided = await self._decide(outcome)
             if decided.decision == "happened":
                 lost = f"{_DONE_BEFORE}{': ' + decided.reason if decided.reason else '.'}"
                 return ToolOutput(lost)
@@ -279,8 +279,12 @@ class _Call:
         """Ask while the call goes on; see `harness.tools.port.AskPerson`."""
         question = replace(self._inquiry(inquiry), inline=True)
         with self.agent.activity.paused():
-            decided = await self.agent.approvals.decide(question)
+            decided = await self._decide(question)
         return InquiryAnswer(inquiry, decided.content)
+
+    async def _decide(self, question: ApprovalRequested) -> ApprovalDecided:
+        async with self.agent.lent():
+            return await self.agent.approvals.decide(question)
 
     def _inquiry(self, inquiry: Inquiry) -> ApprovalRequested:
         return replace(

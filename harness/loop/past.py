@@ -52,6 +52,8 @@ from harness.limits import NOTHING, Spent
 Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
 
+NO_BRIEFS: Mapping[str, str] = {}
+
 Lane = tuple[str, str]
 """Agent path, and what goes on there beside its turns; events of one lane have one order."""
 
@@ -92,7 +94,7 @@ class Past:
         live: bool = True,
         check: Check = "everything",
         edits: Sequence[tuple[int, EntryReplaced]] = (),
-        briefs: Mapping[str, str] | None = None,
+        briefs: Mapping[str, str] = NO_BRIEFS,
         reuse: Iterable[Recorded] = (),
     ) -> None:
         self.live = live
@@ -119,7 +121,7 @@ class Past:
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._edits = list(edits)
-        self._briefs = dict(briefs or {})
+        self._briefs = dict(briefs)
         self._reusable = _results_by_call(reuse)
         for item in recorded:
             self._remember(item)
@@ -209,6 +211,11 @@ class Past:
         """Return what the agent run at `path` and all below it used up; the whole run's for no path."""
         return self._spent.get(path, NOTHING)
 
+    @property
+    def briefs(self) -> Mapping[str, str]:
+        """What sub-agents are told instead of their objectives, by path."""
+        return self._briefs
+
     def edits(self, path: str, turn: int) -> list[EntryReplaced]:
         """Return the changes of a window that take effect before a turn."""
         return [event for at, event in self._edits if event.agent == path and at == turn]
@@ -286,6 +293,8 @@ class Past:
                 return
             case RunStarted():
                 self.started = event
+                if event.forked_from is not None:
+                    self._briefs = {**event.forked_from.briefs, **self._briefs}
             case RunFinished():
                 self.is_complete = True
             case AgentRunStarted():
@@ -300,6 +309,8 @@ class Past:
                 self._calls[event.key].append(event)
                 if isinstance(event, ToolCallStarted):
                     self._effects[event.agent].setdefault(event.tool, event.effect)
+            case EntryReplaced():
+                self._edits.append((self._turns.get(event.agent, 0) + 1, event))
             case _:
                 self._remember_model_call(item)
         self._lanes[lane_of(event)].append(item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -93,6 +94,8 @@ class TeamRun:
     count_tokens: CountTokens
     entry: str
     """Name of the agent that receives the task."""
+    earlier: Sequence[Message] = ()
+    """What the entry agent is told of earlier runs of the session."""
     answers: Callable[[], Iterable[Answer]] = tuple
     """Returns the answers that other processes have left for this run."""
     permissions: Permissions = field(init=False)
@@ -250,18 +253,23 @@ class TeamRun:
     @asynccontextmanager
     async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
         """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        lends = len(parent.lineage) > 1
+        async with self._lent(parent.path), self.slots:
+            yield
+
+    @asynccontextmanager
+    async def _lent(self, path: str) -> AsyncGenerator[None]:
+        """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
+        lends = "/" in path
         if lends:
-            self._waiting[parent.path] = self._waiting.get(parent.path, 0) + 1
-            if self._waiting[parent.path] == 1:
+            self._waiting[path] = self._waiting.get(path, 0) + 1
+            if self._waiting[path] == 1:
                 self.slots.release()
         try:
-            async with self.slots:
-                yield
+            yield
         finally:
             if lends:
-                self._waiting[parent.path] -= 1
-                if not self._waiting[parent.path]:
+                self._waiting[path] -= 1
+                if not self._waiting[path]:
                     with anyio.CancelScope(shield=True):
                         await self.slots.acquire()
 
@@ -308,11 +316,14 @@ class TeamRun:
                 notices=self.notices,
                 count_tokens=self.count_tokens,
                 parent=parent,
+                lent=partial(self._lent, path),
             )
             if delegation:
                 delegation.owner = agent
             self._began(agent, spec, tools, brief, call, task_id)
             agent.append("system", system(spec.instructions))
+            for said in self.earlier if parent is None else ():
+                agent.append("session", said)
             agent.append("brief" if parent else "task", message)
             yield agent
 

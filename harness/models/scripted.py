@@ -12,7 +12,7 @@ import anyio.lowlevel
 import orjson
 
 from harness.errors import ModelError
-from harness.messages import Message, Text, ToolCall, ToolDefinition, Usage
+from harness.messages import EARLIER, Message, Text, ToolCall, ToolDefinition, Usage
 from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
 from harness.models.transcripts import MessageTranscript
 
@@ -95,8 +95,9 @@ class _ScriptedTranscript(MessageTranscript):
 
     def append(self, message: Message) -> None:
         """Add a message; a reply that another process was given counts as given."""
+        follows_earlier = bool(self.messages) and self.messages[-1].text.startswith(EARLIER)
         super().append(message)
-        if message.role == "assistant":
+        if message.role == "assistant" and not follows_earlier:
             self._appended += 1
             self.replies_given = max(self.replies_given, self._appended)
 

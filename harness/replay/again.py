@@ -83,7 +83,14 @@ async def carry_out_again(
     log = RunLog(recorded[0].run_id, MemoryJournal(), past=past)
     log.emit(started)
     run = TeamRun(
-        team, _as_recorded(counted, models), _no_tools, log, Notices(), token_counter(), started.entry
+        team,
+        _as_recorded(counted, models),
+        _no_tools,
+        log,
+        Notices(),
+        token_counter(),
+        started.entry,
+        started.earlier,
     )
     finished = await run.execute_again(started.task)
     divergences = sorted(past.divergences, key=_place)

@@ -64,6 +64,7 @@ class Fork:
     task: Message
     ancestry: Ancestry
     entry: str
+    earlier: tuple[Message, ...] = ()
 
 
 def plan_fork(
@@ -118,8 +119,10 @@ def plan_fork(
             changes=(*settings, *changes.described()),
             usage=state.usage,
             cost=None if state.unpriced else state.cost,
+            briefs=past.briefs,
         ),
         started.entry,
+        started.earlier,
     )
 
 

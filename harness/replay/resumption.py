@@ -18,6 +18,7 @@ from harness.events import (
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
+    TurnStarted,
 )
 from harness.loop.causality import Causality
 from harness.loop.state import effective
@@ -52,6 +53,7 @@ def plan_resumption(recorded: Sequence[Recorded], team: Team, *, harness_version
             f"run {recorded[0].run_id} is done, there is nothing to carry on; "
             "`harness fork` makes a new run from any of its turns"
         )
+    _check_fork_began(recorded[0].run_id, started, counted)
     void = Causality(counted).stop()
     kept = tuple(item for item in counted if item.sequence not in void)
     before = latest_team(recorded)
@@ -68,6 +70,21 @@ def plan_resumption(recorded: Sequence[Recorded], team: Team, *, harness_version
         harness_version=harness_version,
     )
     return Resumption(started, kept, event, len(recorded))
+
+
+def _check_fork_began(run_id: str, started: RunStarted, counted: Iterable[Recorded]) -> None:
+    """Refuse a fork that was cut off while it was taking over what its parent had recorded."""
+    origin = started.forked_from
+    if origin is None:
+        return
+    path, _, turn = origin.at.rpartition("/turn-")
+    for item in counted:
+        if isinstance(item.event, TurnStarted) and (item.event.agent, str(item.event.turn)) == (path, turn):
+            return
+    raise UsageError(
+        f"run {run_id} was cut off before it had taken over everything from {origin.run_id}: "
+        f"fork that one again at {origin.at}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

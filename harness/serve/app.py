@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from mcp.server.transport_security import TransportSecuritySettings
 from opentelemetry.trace import Tracer
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -17,15 +18,18 @@ from starlette.middleware import Middleware
 from harness.errors import HarnessError
 from harness.harness import Harness, open_harness
 from harness.journal import Journal
-from harness.serve import chat, runs
+from harness.serve import chat, mcp_endpoint, runs
 from harness.serve.following import Following
 from harness.serve.guard import Guard
+from harness.serve.mcp_tools import team_server
 from harness.serve.options import ServeOptions
 from harness.serve.problems import answer_problem
 from harness.serve.reception import Reception
 from harness.serve.serving import Serving
 from harness.serve.spans import ServerSpans
 from harness.team import Team
+
+_CHECKED_BY_GUARD = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
 def create_app(
@@ -61,13 +65,13 @@ def create_app(
                 harness = await stack.enter_async_context(
                     open_harness(harness, store=store, overrides=overrides, trace=trace)
                 )
-            served = await stack.enter_async_context(_opened(harness, chosen))
+            served = await stack.enter_async_context(opened(harness, chosen))
             app.state.serving = served
             yield {"serving": served}
 
     problems = (HarnessError, HTTPException, ValidationError, Exception)
     return Starlette(
-        routes=[*runs.ROUTES, *chat.ROUTES],
+        routes=[*runs.ROUTES, *chat.ROUTES, *mcp_endpoint.ROUTES],
         middleware=[Middleware(ServerSpans, tracer), Middleware(Guard, chosen)],
         exception_handlers=dict.fromkeys(problems, answer_problem),
         lifespan=lifespan,
@@ -75,15 +79,23 @@ def create_app(
 
 
 @asynccontextmanager
-async def _opened(harness: Harness, options: ServeOptions) -> AsyncGenerator[Serving]:
+async def opened(harness: Harness, options: ServeOptions) -> AsyncGenerator[Serving]:
     """Serve the runs of `harness` for as long as the context lasts."""
     reception = Reception(harness, options)
-    async with Following(harness).opened() as following, anyio.create_task_group() as tasks:
-        if options.carry_on:
-            tasks.start_soon(reception.carry_on)
-        serving = Serving(reception, following, options, anyio.Event())
-        try:
-            yield serving
-        finally:
-            await serving.stop()
-            tasks.cancel_scope.cancel()
+    if options.carry_on:
+        await reception.look_back()
+    following = Following(harness, reception.expected)
+    async with following.opened(), anyio.create_task_group() as tasks:
+        tasks.start_soon(reception.carry_on)
+        mcp = team_server(reception, following)
+        # Makes the session manager, which our own endpoint hands requests to.
+        mcp.streamable_http_app(
+            max_request_body_size=options.body_limit, transport_security=_CHECKED_BY_GUARD
+        )
+        serving = Serving(reception, following, options, mcp, anyio.Event())
+        async with mcp.session_manager.run():
+            try:
+                yield serving
+            finally:
+                await serving.stop()
+        tasks.cancel_scope.cancel()

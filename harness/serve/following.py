@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 
@@ -38,15 +38,22 @@ PAGE = 256
 COMMIT_SECONDS = 0.02
 """Between two waits for the disk; all runs share them."""
 
+_TO_BE_CARRIED_ON = ("suspended", "interrupted")
+
 LOOK_AGAIN_SECONDS = 1.0
 """How often the store is asked about a run that goes on in another process, or nowhere yet."""
 
 
 class Following:
-    """Follows the runs of one harness; a context that the readers live in."""
+    """Follows the runs of one harness.
 
-    def __init__(self, harness: Harness) -> None:
+    Args:
+        expected: Runs that do not go on here yet, and will.
+    """
+
+    def __init__(self, harness: Harness, expected: Container[str] = ()) -> None:
         self._harness = harness
+        self._expected = expected
         self._tails: dict[str, _Tail] = {}
         self._asked = anyio.Event()
         self._closing = anyio.Event()
@@ -73,12 +80,14 @@ class Following:
     ) -> AsyncIterator[Sequence[Recorded]]:
         """Yield the events of a run with a sequence above `after`, several at once, to the run's end.
 
-        Yields an empty sequence when nothing happened for `silence_seconds`.
+        A run that was suspended or interrupted ends too; whoever has seen that and comes back waits
+        for it to be carried on. Yields an empty sequence when nothing happened for `silence_seconds`.
 
         Raises:
             StoreError: The store cannot be read, or can no longer be written.
         """
         following = after + 1
+        ended = await self.is_over(run_id, after)
         while True:
             tail = self._tail(run_id)
             batch = tail.since(following) if tail else None
@@ -87,20 +96,34 @@ class Following:
             if batch:
                 yield batch
                 following = batch[-1].sequence + 1
+                ended = isinstance(batch[-1].event, RunFinished)
             elif tail is not None:
                 if not await tail.grows_beyond(following, silence_seconds):
                     yield ()
-            elif self._closing.is_set() or await self.is_over(run_id, following - 1):
+            elif self._closing.is_set() or (ended and not self._goes_on(run_id)):
                 return
-            elif not await _happens(self._closing, LOOK_AGAIN_SECONDS):
+            elif not await self._appears(run_id, following, silence_seconds):
                 yield ()
 
     async def is_over(self, run_id: str, after: int) -> bool:
-        """Return whether nothing will come after event `after`, as far as anybody knows."""
-        if run_id in self._harness.live or after < 0:
+        """Return whether event `after` is the last one of a run that nobody needs to carry on."""
+        if after < 0 or self._goes_on(run_id):
             return False
         page = await self._page(run_id, after, 2)
-        return not page or (len(page) == 1 and isinstance(page[0].event, RunFinished))
+        last = page[0].event if len(page) == 1 else None
+        return not page or (isinstance(last, RunFinished) and last.stop_reason not in _TO_BE_CARRIED_ON)
+
+    def _goes_on(self, run_id: str) -> bool:
+        return run_id in self._harness.live or run_id in self._expected
+
+    async def _appears(self, run_id: str, following: int, seconds: float) -> bool:
+        """Wait for event `following` of a run that goes on elsewhere, or nowhere yet."""
+        with anyio.move_on_after(seconds):
+            while not await _happens(self._closing, LOOK_AGAIN_SECONDS):
+                if run_id in self._harness.live or await self._page(run_id, following, 1):
+                    break
+            return True
+        return False
 
     async def _page(self, run_id: str, start: int, size: int = PAGE) -> Sequence[Recorded]:
         journal = self._harness.journal
@@ -157,7 +180,7 @@ class _Tail:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.newest = run.state.events - 1
+        self.newest = run.next_sequence - 1
         """Sequence of the last event taken."""
         self.complete = False
         """True once no further event will be taken."""

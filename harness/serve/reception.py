@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 import anyio
 
 from harness.errors import HarnessError, RunTaken
-from harness.events import Recorded, RunStarted
+from harness.events import ApprovalRequested, Recorded, RunStarted
 from harness.harness import Harness
 from harness.journal.port import RunSummary
+from harness.loop.state import fold
 from harness.messages import Image, Message, user
-from harness.run import Run
+from harness.run import Run, RunResult
 from harness.serve.options import ALL_AGENTS, ServeOptions
 from harness.serve.problems import Refusal
 
@@ -65,6 +66,8 @@ class Reception:
         self.harness = harness
         self.options = options
         self.draining = False
+        self.expected: dict[str, None] = {}
+        """Runs that an earlier process left and that will be carried on; their streams go on too."""
         self._keyed = anyio.Lock()
         self._reading = anyio.CapacityLimiter(8)
 
@@ -139,6 +142,54 @@ class Reception:
             reason=answer.reason,
         )
 
+    async def decide(self, run_id: str, decided: Sequence[tuple[ApprovalRequested, Answer]]) -> None:
+        """Answer several questions of a run, which goes on once all of them are answered.
+
+        Raises:
+            Refusal: The server is stopping.
+            UsageError: An answer does not fit, or was given before.
+        """
+        for _, answer in decided:
+            await self.approve(run_id, answer)
+
+    async def questions(self, run_id: str) -> tuple[ApprovalRequested, ...]:
+        """Return the questions of a run that wait for a person."""
+        run = self.harness.live.get(run_id)
+        state = run.state if run else fold(await self.recorded(run_id))
+        return tuple(state.waiting.values())
+
+    async def outcome(self, run_id: str) -> RunResult:
+        """Wait for a run that goes on here to end, and return what it came to.
+
+        Raises:
+            Refusal: It was cut off and nobody carries it on.
+        """
+        run = self.harness.live.get(run_id)
+        if run is not None:
+            return await run.result()
+        finished = fold(await self.recorded(run_id)).finished
+        if finished is None:
+            raise Refusal(409, f"run {run_id} does not go on here and has not ended")
+        return RunResult.of(finished)
+
+    async def take_up(self, run_id: str) -> None:
+        """Carry on a run if it was stopped from outside, and nobody does yet.
+
+        Raises:
+            Refusal: There is no room, or the server is stopping.
+        """
+        if run_id in self.harness.live:
+            return
+        finished = fold(await self.recorded(run_id)).finished
+        if finished is None or finished.stop_reason in ("cancelled", "interrupted"):
+            await self.resume(run_id)
+
+    async def cancel_if_live(self, run_id: str) -> None:
+        """Stop a run if it goes on here."""
+        run = self.harness.live.get(run_id)
+        if run is not None:
+            await run.cancel()
+
     async def resume(self, run_id: str) -> Run:
         """Carry on a run that has stopped.
 
@@ -164,25 +215,30 @@ class Reception:
         await run.cancel()
         return run
 
-    async def carry_on(self) -> None:
-        """Carry on what an earlier process left unfinished, as many runs at once as there is room for."""
+    async def look_back(self) -> None:
+        """Learn which runs an earlier process has left unfinished."""
         try:
-            left = [summary for summary in await self.runs() if self._was_left(summary)]
+            left = [summary.run_id for summary in await self.runs() if self._was_left(summary)]
         except HarnessError as error:
             log.warning("no run can be carried on: %s", error)
-            return
-        for summary in reversed(left):
+        else:
+            self.expected.update(dict.fromkeys(reversed(left)))
+
+    async def carry_on(self) -> None:
+        """Carry them on, the oldest first, as many at once as there is room for."""
+        for run_id in tuple(self.expected):
             while len(self.harness.live) >= self.options.max_runs:
                 await self._one_ends()
-            if self.draining or summary.run_id in self.harness.live:
-                continue
             try:
-                await self.harness.resume(summary.run_id)
-                log.info("run %s is carried on", summary.run_id)
+                if not self.draining and run_id not in self.harness.live:
+                    await self.harness.resume(run_id)
+                    log.info("run %s is carried on", run_id)
             except RunTaken:
-                log.info("run %s goes on in another process", summary.run_id)
+                log.info("run %s goes on in another process", run_id)
             except HarnessError as error:
-                log.warning("run %s cannot be carried on: %s", summary.run_id, error)
+                log.warning("run %s cannot be carried on: %s", run_id, error)
+            finally:
+                self.expected.pop(run_id, None)
 
     async def drain(self) -> None:
         """Take nothing in any more, let runs end for a while, and interrupt the rest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import anyio
+from mcp.server.mcpserver import MCPServer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
@@ -20,6 +21,7 @@ class Serving:
     reception: Reception
     following: Following
     options: ServeOptions
+    mcp: MCPServer
     closing: anyio.Event
     """Set when every run has ended and streams are to end too."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.events import ApprovalRequested, RunFinished
+from harness.events import RunFinished
 from harness.journal.port import RunSummary
 from harness.loop.state import RunState, fold
 from harness.serve.reception import Reception
-from harness.views import citation_view, question_view, unanswered, usage_view
+from harness.views import citation_view, question_view, usage_view
 
 
 def summary_status(summary: RunSummary, *, live: bool) -> dict[str, object]:
@@ -30,14 +30,11 @@ async def run_status(reception: Reception, run_id: str) -> dict[str, object]:
     """Return everything worth knowing about a run that exists."""
     run = reception.harness.live.get(run_id)
     if run is not None:
-        return _whole(run_id, run.state, run.waiting, live=True)
-    recorded = await reception.recorded(run_id)
-    return _whole(run_id, fold(recorded), unanswered(recorded), live=False)
+        return _whole(run_id, run.state, live=True)
+    return _whole(run_id, fold(await reception.recorded(run_id)), live=False)
 
 
-def _whole(
-    run_id: str, state: RunState, waiting: tuple[ApprovalRequested, ...], *, live: bool
-) -> dict[str, object]:
+def _whole(run_id: str, state: RunState, *, live: bool) -> dict[str, object]:
     started, finished = state.started, None if live else state.finished
     return {
         "run_id": run_id,
@@ -51,7 +48,7 @@ def _whole(
         "dropped": list(finished.dropped) if finished else [],
         "notes": list(finished.notes) if finished else [],
         "error": finished.error if finished else "",
-        "waiting": [question_view(question) for question in waiting],
+        "waiting": [question_view(question) for question in state.waiting.values()],
         "usage": usage_view(state.usage),
         "cost": None if state.unpriced else state.cost,
         "agents": [

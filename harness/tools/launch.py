@@ -31,7 +31,7 @@ def module_client(spec: ServerSpec, base: Path) -> AbstractAsyncContextManager[C
     try:
         create: Callable[..., Any] = getattr(importlib.import_module(module), attribute or "create")
         arguments: Mapping[str, Any] = spec.args if isinstance(spec.args, dict) else {}
-        with _root_logger_kept():
+        with root_logger_kept():
             return Client(create(base=base, **arguments))
     except SystemExit as error:
         raise ToolServerError(
@@ -40,7 +40,7 @@ def module_client(spec: ServerSpec, base: Path) -> AbstractAsyncContextManager[C
 
 
 @contextmanager
-def _root_logger_kept() -> Generator[None]:
+def root_logger_kept() -> Generator[None]:
     """Undo what the SDK does to the root logger, which belongs to the program that embeds us."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

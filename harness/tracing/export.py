@@ -24,7 +24,8 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 
 from harness.errors import UsageError
-from harness.events import Recorded, RunFinished
+from harness.events import Recorded, RunFinished, RunResumed
+from harness.loop.state import effective
 from harness.tracing import semconv
 from harness.tracing.agent_spans import OnSpan
 from harness.tracing.content import ContentCapture, content_capture
@@ -106,10 +107,19 @@ class Tracing:
             self._projectors.pop(run_id, None)
             self._untraceable.discard(run_id)
 
-    def skip(self, run_id: str, earlier: Iterable[Recorded]) -> None:
-        """Take the events before a run's resumption, whose spans were delivered at the time."""
+    @property
+    def resource(self) -> Resource:
+        """Who is traced."""
+        return self._resource
+
+    def take(self, span: ReadableSpan) -> None:
+        """Deliver a finished span of something else than a run."""
+        self._put(span)
+
+    def skip(self, run_id: str, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
+        """Take the events before a run's resumption; see `SpanProjector.skip`."""
         try:
-            self._projector(run_id).skip(earlier)
+            self._projector(run_id).skip(earlier, ended=ended)
         except Exception as error:
             self._give_up(run_id, error)
 
@@ -158,8 +168,16 @@ def export_run(
 ) -> None:
     """Compute the spans of one past run; those of a run that was cut off are marked unfinished."""
     projector = SpanProjector(on_span, content=content, resource=resource)
+    before: list[Recorded] = []
     for recorded in events:
-        projector(recorded)
+        if isinstance(recorded.event, RunResumed):
+            # What came of the stop was delivered and does not count any more: begin anew without it.
+            ended = bool(before) and isinstance(before[-1].event, RunFinished)
+            projector = SpanProjector(on_span, content=content, resource=resource)
+            projector.skip(effective([*before, recorded]), ended=ended)
+        else:
+            projector(recorded)
+        before.append(recorded)
     projector.finish()
 
 

@@ -6,12 +6,27 @@ the same trace, so findings can name spans of either. Nothing here needs OpenTel
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
 
 
 def trace_id(run_id: str) -> int:
     """Return the 16-byte trace id of a run, never 0."""
     return int.from_bytes(blake2b(run_id.encode(), digest_size=16).digest()) or 1
+
+
+def caller_ids(header: str) -> tuple[int, int] | None:
+    """Return the trace id and span id in a W3C `traceparent`; None if it holds none that may be used.
+
+    Source: W3C Trace Context, section 3.2.2.
+    """
+    match = _TRACEPARENT.fullmatch(header)
+    if match is None or header.startswith("ff"):
+        return None
+    trace, span = int(match[1], 16), int(match[2], 16)
+    return (trace, span) if trace and span else None
 
 
 def span_id(run_id: str, place: str, attempt: int = 1) -> int:

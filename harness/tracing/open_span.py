@@ -17,7 +17,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from harness.tracing import semconv
-from harness.tracing.ids import span_id, trace_id
+from harness.tracing.ids import caller_ids, span_id, trace_id
 from harness.tracing.semconv import SpanType
 
 Attributes = dict[str, AttributeValue]
@@ -49,11 +49,17 @@ class OpenSpan:
 
 
 class SpanMaker:
-    """Opens and closes the spans of one run."""
+    """Opens and closes the spans of one run.
 
-    def __init__(self, run_id: str, version: str, resource: Resource) -> None:
+    Args:
+        caller: W3C trace context of whoever asked for the run; its spans then belong to that trace.
+    """
+
+    def __init__(self, run_id: str, version: str, resource: Resource, *, caller: str = "") -> None:
         self.run_id = run_id
-        self._trace = trace_id(run_id)
+        ids = caller_ids(caller)
+        self._caller = SpanContext(*ids, is_remote=True, trace_flags=_SAMPLED) if ids else None
+        self._trace = ids[0] if ids else trace_id(run_id)
         self._resource = resource
         self._scope = InstrumentationScope(semconv.SCOPE, version, semconv.SCHEMA_URL)
 
@@ -72,7 +78,7 @@ class SpanMaker:
         attributes[semconv.OPERATION_NAME] = span_type.operation
         attributes[semconv.CONVERSATION_ID] = attributes[semconv.RUN_ID] = self.run_id
         span = OpenSpan(name, span_type.kind, place, start, attributes)
-        span.parent = parent.context if parent else None
+        span.parent = parent.context if parent else self._caller
         self._begin(span, attempt)
         return span
 

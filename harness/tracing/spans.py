@@ -99,11 +99,19 @@ class SpanProjector:
             self._take_up(at)
         self._route(event, at)
 
-    def skip(self, earlier: Iterable[Recorded]) -> None:
-        """Take events whose spans an earlier process has delivered: fold them, deliver nothing."""
+    def skip(self, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
+        """Take events whose spans an earlier process has delivered: fold them, deliver nothing.
+
+        Args:
+            earlier: The events that still count.
+            ended: Whether that process said that the run had ended, and so delivered all spans; what is
+                open then goes on in further ones. After a crash the open ones were never delivered.
+        """
         self._muted = True
         for recorded in earlier:
             self(recorded)
+        if ended and self._root and not self._suspended:
+            self._end_all(self._root, self._last, INTERRUPTED)
         self._muted = False
 
     def finish(self) -> None:
@@ -147,7 +155,7 @@ class SpanProjector:
     # --- the run ---
 
     def _run_started(self, event: RunStarted, run_id: str, at: int) -> None:
-        self._maker = SpanMaker(run_id, event.harness_version, self._resource)
+        self._maker = SpanMaker(run_id, event.harness_version, self._resource, caller=event.traceparent)
         attributes: Attributes = {
             semconv.WORKFLOW_NAME: event.team_name,
             semconv.TEAM_DIGEST: event.team_digest,

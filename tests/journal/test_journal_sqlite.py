@@ -11,7 +11,7 @@ import anyio
 import pytest
 from journal_samples import a_run, an_answer, numbered, started, turn
 
-from harness.errors import StoreError
+from harness.errors import Fenced, StoreError
 from harness.journal import SqliteJournal, writer
 from harness.messages import user
 
@@ -188,6 +188,31 @@ async def test_a_second_writer_is_refused_and_told_who_writes(path: Path, in_pro
 
     with pytest.raises(StoreError, match=rf"journal.db is being written by process {process.pid}; wait"):
         SqliteJournal(path)
+
+
+async def test_a_writer_that_was_overtaken_loses_that_run_and_no_other(path: Path):
+    run, other = a_run(), a_run(run_id="other")
+    journal = SqliteJournal(path)
+    journal.append([*run[:4], *other[:4]])
+    await journal.durable()
+    # As if somebody had deleted the lock file and started a second process.
+    change(path, "INSERT INTO events SELECT run_id, 4, at, agent, type, body FROM events WHERE sequence = 1")
+    change(path, "DELETE FROM events WHERE run_id = 'other' AND sequence = 4")
+
+    journal.append([*run[4:6], *other[4:6]])
+    await journal.durable("other")
+    with pytest.raises(Fenced, match="another process has written to run run in .*journal.db"):
+        await journal.durable("run")
+    with pytest.raises(Fenced):
+        journal.append([run[6]])
+    journal.append(other[6:])
+    await journal.durable()
+    await journal.close()
+
+    reader = SqliteJournal.open_reader(path)
+    assert list(reader.read("other")) == other
+    assert [recorded.sequence for recorded in reader.read("run")] == [0, 1, 2, 3, 4]
+    assert list(reader.read("run"))[:4] == run[:4]
 
 
 async def test_the_lock_of_a_killed_process_is_no_obstacle(path: Path, in_process: Start):

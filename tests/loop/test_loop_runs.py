@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness import MemoryJournal, Recorded, StoreError, calls, fold, says, scripted, together
-from harness.events import AgentRunFinished, Event, RunFinished, ToolCallFinished
+from harness.events import AgentRunFinished, Event, RunFinished
 from harness.journal import open_journal
 from tests.loop.stage import (
     ALONE,

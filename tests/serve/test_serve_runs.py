@@ -142,35 +142,45 @@ async def read_large(response: Any) -> Any:
 
 
 class HeldJournal(MemoryJournal):
-    """A journal whose disk is slow."""
+    """A journal whose disk can be held up."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = anyio.Event()
         self.written = anyio.Event()
+        self.written.set()
 
-    async def durable(self) -> None:
+    def hold(self) -> None:
+        self.asked, self.written = anyio.Event(), anyio.Event()
+
+    async def durable(self, run_id: str = "") -> None:
         self.asked.set()
         await self.written.wait()
 
 
 async def test_nothing_is_shown_that_a_crash_could_take_back(tmp_path: Path):
-    journal = HeldJournal()
-    async with house(tmp_path, store=journal, lead=scripted(says("Done."))) as served:
+    journal, gate = HeldJournal(), Gate()
+    async with house(
+        tmp_path, store=journal, desk=[gate.wait], lead=scripted(calls("desk.wait"), says("Done."))
+    ) as served:
         run_id = await served.start()
-        seen: list[int] = []
+        await gate.entered.wait()
+        seen: list[str] = []
+        async with served.http.get(f"{served.url}/runs/{run_id}/events") as response:
+            async for sent in read_events(response):
+                seen.append(sent.event)
+                if sent.event == "tool_call.started":
+                    journal.hold()
+                    gate.opened.set()
+                    await journal.asked.wait()
+                    [run] = served.harness.live.values()
+                    happened = run.state.events
+                    shown = len(seen)
+                    journal.written.set()
 
-        async def read() -> None:
-            seen.extend(sequences(await served.events(run_id)))
-
-        async with anyio.create_task_group() as readers:
-            readers.start_soon(read)
-            await journal.asked.wait()
-            held = list(seen)
-            journal.written.set()
-
-    assert held == []
-    assert seen
+    assert shown < happened  # pyright: ignore[reportPossiblyUnboundVariable]
+    assert seen.index("tool_call.started") == shown - 1  # pyright: ignore[reportPossiblyUnboundVariable]
+    assert seen[-1] == "run.finished"
 
 
 async def test_a_silent_stream_says_that_it_lives(tmp_path: Path):
@@ -322,7 +332,7 @@ async def test_a_broken_store_makes_the_server_unready(tmp_path: Path):
     class Full(MemoryJournal):
         broken = False
 
-        async def durable(self) -> None:
+        async def durable(self, run_id: str = "") -> None:
             if self.broken:
                 raise harness.StoreError("the disk is full")
 

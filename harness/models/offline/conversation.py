@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from harness.messages import Message, ToolCall, ToolResult
+from harness.messages import EARLIER, Message, ToolCall, ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Conversation:
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
     """Return the conversation that the messages hold."""
+    messages = _of_this_run(messages)
     users = [message.text for message in messages if message.role == "user"]
     return Conversation(
         instructions="\n\n".join(message.text for message in messages if message.role == "system"),
@@ -55,6 +56,16 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
         exchanges=tuple(_exchanges(messages)),
         length=len(messages),
     )
+
+
+def _of_this_run(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return the messages without the tasks and answers of earlier runs of a session."""
+    earlier = [
+        position
+        for position, message in enumerate(messages)
+        if message.role == "user" and message.text.startswith(EARLIER)
+    ]
+    return [*messages[: earlier[0]], *messages[earlier[-1] + 2 :]] if earlier else messages
 
 
 def _exchanges(messages: Sequence[Message]) -> Iterator[Exchange]:
