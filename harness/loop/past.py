@@ -187,6 +187,8 @@ class Past:
                 found.append(event)
             elif isinstance(event, ApprovalDecided) and event.number in numbers:
                 found.append(event)
+            elif isinstance(event, ToolCallStarted):
+                break
         return found
 
     def question(self, key: str, number: int, kind: QuestionKind) -> ApprovalRequested | None:
