@@ -345,3 +345,21 @@ async def test_a_broken_store_makes_the_server_unready(tmp_path: Path):
 
     assert (before.status, after.status, alive.status) == (200, 503, 200)
     assert "the disk is full" in after.body["status"]
+
+
+async def test_the_team_file_says_what_is_served_unless_told_otherwise(tmp_path: Path):
+    agents = f"{PAIR}serve: {{expose: [scout], max_concurrent: 1, requests_per_minute: 3, max_body: 1kB}}\n"
+    models = {"lead": scripted(says("From the lead.")), "scout": scripted(says("From the scout."))}
+    async with house(tmp_path, agents, **models) as served:
+        run_id = await served.start("Go.")
+        events = await served.events(run_id)
+        large = await served.ask("POST", "/runs", data=b"x" * 2000)
+        fourth = await served.ask("GET", "/runs")
+    async with house(
+        tmp_path, agents, options=ServeOptions(agents=("lead",), body_limit=5000), **models
+    ) as served:
+        other = await served.events(await served.start("Go." + " " * 2000))
+
+    assert events[-1].data["output"] == "From the scout."
+    assert (large.status, fourth.status) == (413, 429)
+    assert other[-1].data["output"] == "From the lead."
