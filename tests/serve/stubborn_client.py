@@ -72,6 +72,11 @@ class StubbornClient:
         except (aiohttp.ClientError, ConnectionError, TimeoutError):
             await anyio.sleep(RECONNECT_SECONDS)
 
+    @property
+    def events_path(self) -> str:
+        """Where the events of the run are."""
+        return f"/runs/{self.run_id}/events"
+
     async def _start(self) -> None:
         body = {"task": f"Task {self.number}."}
         headers = {"Idempotency-Key": f"client {self.number}"}
@@ -84,7 +89,7 @@ class StubbornClient:
     async def _read(self) -> None:
         headers = {"Last-Event-ID": str(self.seen[-1].id)} if self.seen else {}
         self.connections += 1
-        async with self.http.get(f"{self.url}/runs/{self.run_id}/events", headers=headers) as response:
+        async with self.http.get(self.url + self.events_path, headers=headers) as response:
             async for sent in read_events(response):
                 self.seen.append(sent)
                 self.milestones.saw(self)

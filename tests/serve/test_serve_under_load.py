@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +11,7 @@ import orjson
 import pytest
 from served_process import served
 from stubborn_client import Milestones, StubbornClient
+from surroundings import free_port
 
 from harness.journal import open_journal
 from harness.views import event_view
@@ -89,9 +89,3 @@ async def test_every_run_finishes_and_every_client_sees_every_event_once(tmp_pat
         assert [sent.data for sent in client.seen] == recorded
         assert client.seen[-1].data["output"] == "Looked everywhere."
     assert len(journal.runs()) == clients
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
