@@ -12,7 +12,8 @@ from typing import Any
 from harness.errors import Fenced, StoreError
 from harness.journal.deletion import delete_runs, shrink
 from harness.journal.reading import next_sequence
-from harness.journal.writer import ContentRow, EventRow, Recent
+from harness.journal.rows import ContentRow, EventRow, first_rows
+from harness.journal.writer import Recent
 
 # Python gives up its lock around every statement and, beside a busy thread, waits up to 5 ms to
 # get it back. Rows therefore go in many per statement (16 tasks beside a busy loop waited 0.08 s
@@ -73,15 +74,12 @@ class SqliteSink:
 
     def _overtaken(self, events: Sequence[EventRow]) -> dict[str, StoreError]:
         """Return the runs among the rows that have grown without this writer."""
-        firsts: dict[str, int] = {}
-        for run_id, sequence, *_ in events:
-            firsts.setdefault(run_id, sequence)
         return {
             run_id: Fenced(
                 f"another process has written to run {run_id} in {self.name}; this one must not go on with it"
             )
-            for run_id, first in firsts.items()
-            if next_sequence(self._connection, run_id) > first
+            for run_id, first in first_rows(events).items()
+            if next_sequence(self._connection, run_id) > first[1]
         }
 
 

@@ -18,6 +18,7 @@ DEFAULT_STORE = Path(".harness")
 
 MEMORY = ":memory:"
 
+_POSTGRES = ("postgresql:/", "postgres:/")
 _FILE_SUFFIXES = (".db", ".sqlite")
 _SHOWN_CANDIDATES = 8
 
@@ -27,7 +28,7 @@ def open_journal(
 ) -> Journal:
     """Open the store at `location`, by default the directory `.harness`.
 
-    `:memory:` is a `MemoryJournal`; a path that ends in `.db` or `.sqlite` is one file; any other is
+    `:memory:` is a `MemoryJournal`; `postgresql://…` is a database (needs the extra `postgres`); a path that ends in `.db` or `.sqlite` is one file; any other is
     a directory, in which every writing process has a file of its own. What is missing is made for
     writing.
 
@@ -39,6 +40,8 @@ def open_journal(
         if not write:
             raise UsageError(f"no runs here yet: {MEMORY} keeps nothing when a process ends")
         return MemoryJournal()
+    if str(location).startswith(_POSTGRES):
+        return _open_postgres(str(location), write=write, durability=durability)
     path = DEFAULT_STORE if location is None else Path(location).expanduser()
     if path.suffix in _FILE_SUFFIXES or path.is_file():
         if write:
@@ -50,6 +53,22 @@ def open_journal(
     elif segments(path):
         return DirectoryReader(path)
     raise UsageError(f"no runs here yet: {path} does not exist; start one, or name another store")
+
+
+def _open_postgres(url: str, *, write: bool, durability: Durability) -> Journal:
+    if "://" not in url:
+        raise UsageError("the address of a PostgreSQL store must be given as text: a Path folds its slashes")
+    try:
+        from harness.journal.postgres import Address, PostgresJournal, PostgresReader
+    except ImportError as error:
+        raise UsageError(
+            "a PostgreSQL store needs psycopg: pip install 'harness-agents[postgres]'"
+        ) from error
+    if write:
+        return PostgresJournal(url, durability=durability)
+    reader = PostgresReader(Address(url))
+    reader.check()
+    return reader
 
 
 def new_run_id() -> str:

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from harness.errors import StoreError
+from harness.journal.rows import ContentRow, EventRow
 
 GATHER_SECONDS = 0.03
 """How long events nobody waits for may stay in memory."""
@@ -31,12 +32,6 @@ QUEUE_LIMIT = 64 << 20
 _REMEMBERED = 1 << 14
 
 T = TypeVar("T")
-
-EventRow = tuple[str, int, float, str, str, bytes]
-"""run_id, sequence, at, agent, type, body"""
-
-ContentRow = tuple[str, bytes]
-"""hash, body"""
 
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
@@ -212,10 +207,10 @@ class GroupCommit:
             self._raise_failure()
             raise
 
-    def flush(self) -> None:
-        """Block until everything put so far is committed or lost."""
+    def flush(self, run_id: str = "") -> None:
+        """Block until everything put so far of a run, or of all, is committed or lost."""
         with self._changed:
-            batch = self._last_batch()
+            batch = self._last_batch(run_id)
             if batch is not None:
                 self._hurry(batch)
                 self._changed.wait_for(lambda: batch is not self._filling and batch is not self._writing)
