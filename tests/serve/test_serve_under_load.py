@@ -54,12 +54,16 @@ def create(*, base=None, **options):
 """
 
 
-@pytest.mark.parametrize("clients", [20, 200])
-async def test_every_run_finishes_and_every_client_sees_every_event_once(tmp_path: Path, clients: int):
+@pytest.mark.parametrize(
+    ("clients", "how"), [(20, signal.SIGKILL), (20, signal.SIGTERM), (200, signal.SIGKILL)]
+)
+async def test_every_run_finishes_and_every_client_sees_every_event_once(
+    tmp_path: Path, clients: int, how: signal.Signals
+):
     (tmp_path / "team.yaml").write_text(TEAM)
     (tmp_path / "looking_server.py").write_text(LOOKING_SERVER)
     port = free_port()
-    options = ["--max-runs", str(clients), "--store", "runs"]
+    options = ["--max-runs", str(clients), "--store", "runs", "--grace", "0.1"]
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
@@ -72,7 +76,7 @@ async def test_every_run_finishes_and_every_client_sees_every_event_once(tmp_pat
                     for client in crowd:
                         tasks.start_soon(client.run)
                     await milestones.half_way.wait()
-                    process.send_signal(signal.SIGKILL)
+                    process.send_signal(how)
                     await process.wait()
                 cut = sum(not client.done for client in crowd)
                 async with served(tmp_path, *options, port=port, seconds=300) as (process, _):
