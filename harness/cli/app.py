@@ -132,15 +132,21 @@ def serve(
     agent: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="An agent clients may start at, or *; may be repeated. [default: the entry]"
+            metavar="NAME",
+            help="An agent clients may start at, or *; may be repeated. [default: as the team file says]",
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A name clients may call the server by; may be repeated."),
     ] = None,
-    max_runs: Annotated[int, typer.Option(help="Runs at the same time.")] = 100,
-    rate: Annotated[int, typer.Option(help="Requests a minute of one client; 0 for no limit.")] = 600,
+    max_runs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at the same time. [default: as the team file says]")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests a minute of one client. [default: as the team file says]"),
+    ] = None,
     grace: Annotated[float, typer.Option(help="Seconds runs may go on when the server stops.")] = 10.0,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Carry on what was cut off or interrupted.")
