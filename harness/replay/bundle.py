@@ -79,7 +79,7 @@ def read_bundle(path: Path) -> Runs:
             if "content" in line:
                 contents[line["hash"]] = line["content"].encode()
             else:
-                run_id = run_ids[line["run"]]
+                run_id: str = run_ids[line["run"]]
                 event = decoder.decode(line["type"], line["event"].encode())
                 runs[run_id].append(Recorded(run_id, line["sequence"], line["at"], event))
     except (KeyError, IndexError, TypeError, AttributeError, StoreError) as error:
