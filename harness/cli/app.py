@@ -220,21 +220,22 @@ def root(
 
 def main() -> None:
     """Run the command line; turn errors raised on purpose into one message and an exit code."""
-    from harness.errors import HarnessError, UsageError
+    from harness.errors import HarnessError, UsageError, innermost
 
     try:
         app()
-    except UsageError as error:
-        _say(error)
-        sys.exit(2)
-    except HarnessError as error:
-        _say(error)
-        sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except Exception as raised:
+        # What happens in a task comes wrapped in groups.
+        error = innermost(raised)
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            sys.exit(1)
+        if not isinstance(error, HarnessError):
+            raise
+        _say(error)
+        sys.exit(2 if isinstance(error, UsageError) else 3)
 
 
 def _say(error: Exception) -> None:

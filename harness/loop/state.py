@@ -217,6 +217,7 @@ def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
 def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
     agent = state.agents[event.agent]
     _, arguments = agent.running.pop(event.key, ("", ""))
+    state.waiting.pop(event.key, None)
     if event.whole is not None:
         state.whole_results[event.key] = event.whole
     if event.is_error:

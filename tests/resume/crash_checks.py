@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from crash_teams import Scene, receipts_in
@@ -16,6 +16,7 @@ from harness import Recorded, Usage, fold
 from harness.events import (
     AgentRunFinished,
     ApprovalDecided,
+    Event,
     ModelCallFinished,
     ModelCallLost,
     ModelCallStarted,
@@ -52,7 +53,7 @@ class Left:
         return {
             labels[item.event.key]: item.event.shown
             for item in self.recorded
-            if isinstance(item.event, ToolCallFinished) and item.event.key in labels
+            if _is_result(item.event) and item.event.key in labels
         }
 
     def labels(self) -> dict[str, str]:
@@ -65,8 +66,12 @@ class Left:
 
     def begun(self) -> set[str]:
         """Keys of the calls of tools that were begun and have no result."""
-        ended = {i.event.key for i in self.recorded if isinstance(i.event, ToolCallFinished)}
+        ended = {item.event.key for item in self.recorded if _is_result(item.event)}
         return set(self.labels()) - ended
+
+
+def _is_result(event: Event) -> TypeGuard[ToolCallFinished]:
+    return isinstance(event, ToolCallFinished) and event.error_type != "cancelled"
 
 
 @dataclass
@@ -76,15 +81,20 @@ class Story:
     scene: Scene
     left: list[Left] = field(default_factory=list[Left])
     """After each process."""
-    told: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the last process said."""
+    told: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    """What the processes said that were not killed."""
     lossless: bool = True
     """Whether all that was recorded before the crashes was on disk."""
 
     @property
     def crashes(self) -> int:
-        """How many processes were killed."""
+        """How many processes ended before the run did."""
         return len(self.left) - 1
+
+    @property
+    def end(self) -> Mapping[str, Any]:
+        """What the last process said."""
+        return self.told[-1]
 
     @property
     def recorded(self) -> Sequence[Recorded]:
@@ -103,8 +113,8 @@ class Story:
 
 def check(story: Story, *, answer: str) -> None:
     """Check that the run came to the end it would have come to anyhow, and did nothing twice that counts."""
-    assert story.told["stop_reason"] == "done"
-    assert story.told["output"] == answer
+    assert story.end["stop_reason"] == "done"
+    assert story.end["output"] == answer
     check_record(story)
     check_effects(story)
     assert set(story.effects()) == {line.partition(" ")[0] for line in answer.split(", ")}
@@ -112,8 +122,8 @@ def check(story: Story, *, answer: str) -> None:
 
 def check_record(story: Story) -> None:
     """Check the laws of the journal, and that nothing recorded was asked or done again."""
-    assert story.told["fold_is_state"]
-    assert story.told["replay"] == []
+    assert story.end["fold_is_state"]
+    assert story.end["replay"] == []
     for before, after in zip(story.left, story.left[1:], strict=False):
         assert list(after.recorded[: len(before.recorded)]) == list(before.recorded)
         _check_nothing_again(before, after)
@@ -184,9 +194,9 @@ def _check_accounts(story: Story) -> None:
     usage = Usage()
     for event in paid:
         usage += event.usage
-    told = story.told["usage"]
+    told = story.end["usage"]
     assert told == {name: getattr(usage, name) for name in told}
-    assert math.isclose(story.told["cost"], math.fsum(event.cost or 0.0 for event in paid), abs_tol=1e-12)
+    assert math.isclose(story.end["cost"], math.fsum(event.cost or 0.0 for event in paid), abs_tol=1e-12)
     state = fold(story.recorded)
     assert state.usage == usage
     assert state.finished is not None

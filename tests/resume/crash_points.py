@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 from harness.events import Event, Recorded
 from harness.journal import Answer, Journal, RunSummary
@@ -34,6 +34,8 @@ class Crash:
     """How many such places are passed before; from 1, and counted in this process."""
     lost: bool = False
     """Whether what was recorded before and not waited for may be lost; otherwise it is on disk."""
+    how: Literal["kill", "interrupt", "drain"] = "kill"
+    """How the process ends; if it is not killed, it is asked to stop, and has last words."""
 
     @staticmethod
     def of_call(point: Point, key: str, label: str) -> Crash:
@@ -49,21 +51,35 @@ class Crash:
                 return Crash("tool_call.finished", key, "after")
 
 
-def die() -> NoReturn:
-    """Be gone at once."""
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("unreachable")
+@dataclass(frozen=True)
+class Act:
+    """What one process does with a run, and under which circumstances."""
+
+    crash: Crash | None = None
+    person: Literal["truthful", "yes", "no", "nobody"] = "truthful"
+    """Who answers questions about calls in doubt: somebody who looks at the world first, somebody who
+    always says the same, or nobody."""
+    overrides: tuple[str, ...] = ()
+    """Settings over the team file."""
+    down: tuple[str, ...] = ()
+    """Models that cannot be reached."""
+    hangs: tuple[str, ...] = ()
+    """Labels of calls that never come back."""
 
 
 class CrashingJournal:
     """A journal whose process dies where `crash` says.
 
     Everything else is as the journal inside does it.
+
+    Args:
+        stop: Asks the process to stop; called instead where it is not to be killed.
     """
 
-    def __init__(self, inner: Journal, crash: Crash | None) -> None:
+    def __init__(self, inner: Journal, crash: Crash | None, stop: Callable[[], None]) -> None:
         self._inner = inner
         self._crash = crash
+        self._stop = stop
         self._passed = 0
 
     def append(self, recorded: Sequence[Recorded]) -> None:
@@ -73,14 +89,18 @@ class CrashingJournal:
             if here and crash.when == "before":
                 self.die(item.run_id)
             self._inner.append((item,))
-            if here:
+            if here and crash.when == "after":
                 self.die(item.run_id)
 
-    def die(self, run_id: str) -> NoReturn:
-        """Be gone; what was recorded is on disk before, unless it may be lost."""
-        if self._crash is None or not self._crash.lost:
+    def die(self, run_id: str) -> None:
+        """Be gone, or be asked to go; what was recorded is on disk before, unless it may be lost."""
+        assert self._crash is not None
+        if self._crash.how != "kill":
+            self._stop()
+            return
+        if not self._crash.lost:
             list(self._inner.read(run_id))
-        die()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def _is_here(self, crash: Crash, event: Event) -> bool:
         fits = crash.at in ("", event.type) and crash.about in ("", *_subjects(event))

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from crash_checks import Left, Story
-from crash_points import Crash
+from crash_points import Act, Crash
 from crash_teams import Scene
 from outside_world import World
 
@@ -28,6 +28,8 @@ MAKER = Path(__file__).with_name("crashing_process.py")
 PACKAGES = str(Path(harness.__file__).parent.parent)
 
 KILLED = -9
+
+NOTHING_HAPPENS = Act()
 
 AT_A_TIME = 3
 """Processes that are carried out side by side; most of their time goes into waiting for the disk."""
@@ -51,10 +53,9 @@ class Processes:
         for maker in makers:
             self._idle.put(maker)
 
-    def run(self, act: str, folder: Path, scene: Scene, *, crash: Crash | None = None, **more: Any) -> Ended:
-        """Play one act in a process of its own and wait for its end."""
-        order = {"act": act, "folder": str(folder), "scene": asdict(scene), "run_id": "run", **more}
-        order["crash"] = asdict(crash) if crash else None
+    def run(self, begin: str, folder: Path, scene: Scene, act: Act = NOTHING_HAPPENS) -> Ended:
+        """Have a process of its own `start` or `resume` a run, and wait for its end."""
+        order = {"begin": begin, "folder": str(folder), "scene": asdict(scene), "act": asdict(act)}
         maker = self._idle.get()
         try:
             assert maker.stdin
@@ -66,28 +67,35 @@ class Processes:
             self._idle.put(maker)
         return Ended(said["status"], said["told"] or {})
 
-    def tell_story(
-        self, folder: Path, scene: Scene, crashes: Sequence[Crash], *, person: str = "truthful", **more: Any
-    ) -> Story:
-        """Start a run, kill each process that carries it at the next place, and resume it to its end.
+    def tell_story(self, folder: Path, scene: Scene, *acts: Act | Crash) -> Story:
+        """Start a run, stop each process that carries it as its act says, and resume it to its end.
 
-        A process that does not come to the place where it should die ends the story.
+        If the last act is a crash, one more process follows. The story ends with the run.
         """
-        waits = scene.effect in ("keyed", "once")
-        lossless = all(not crash.lost and (crash.at != "effect" or waits) for crash in crashes)
-        story = Story(scene, lossless=lossless)
-        act = "start"
-        for crash in (*crashes, None):
-            ended = self.run(act, folder, scene, crash=crash, person=person, **more)
+        folder.mkdir(exist_ok=True)
+        plays = [Act(act) if isinstance(act, Crash) else act for act in acts]
+        if not plays or plays[-1].crash:
+            plays.append(NOTHING_HAPPENS)
+        story = Story(scene, lossless=all(_is_lossless(act.crash, scene) for act in plays))
+        begin = "start"
+        for act in plays:
+            ended = self.run(begin, folder, scene, act)
             story.left.append(left(folder, scene))
-            act = "resume" if story.left[-1].recorded else "start"
+            begin = "resume" if story.left[-1].recorded else "start"
             if ended.status != KILLED:
                 assert ended.status == 0, f"a process ended with {ended.status}"
                 assert "raised" not in ended.told, ended.told.get("trace")
-                story.told = ended.told
-                break
-            assert crash is not None, "a process that nobody kills was killed"
+                story.told.append(ended.told)
+                if ended.told["stop_reason"] == "done":
+                    break
         return story
+
+
+def _is_lossless(crash: Crash | None, scene: Scene) -> bool:
+    """Whether all that was recorded before a crash is on disk."""
+    if crash is None or crash.how != "kill":
+        return True
+    return not crash.lost and (crash.at != "effect" or scene.effect in ("keyed", "once"))
 
 
 def left(folder: Path, scene: Scene) -> Left:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
 import orjson
 from outside_world import World
 
@@ -27,8 +28,11 @@ from harness.tools.port import CallContext, Tool, ToolOutput
 EFFECTS: tuple[EffectClass, ...] = ("read", "idempotent", "keyed", "once")
 TOOLS: dict[EffectClass, str] = {"read": "look", "idempotent": "put", "keyed": "send", "once": "pay"}
 AGENTS = ("lead", "mid", "leaf")
+
+Asked = Callable[[str, str], None]
+"""Receives the name of a model and the digest of a request."""
+
 SERVER = Path(__file__).with_name("outside_server.py")
-USAGE = Usage(100, 20, calls=1)
 
 TEAM = """\
 harness: 1
@@ -57,8 +61,8 @@ class Scene:
     outside: Literal["function", "mcp"] = "function"
     """Whether tools run in this process or in a server's."""
     store: Literal["directory", "file"] = "directory"
-    extra: str = ""
-    """More of the team file."""
+    tokens: int = 100
+    """What each request is said to have taken."""
 
     def __str__(self) -> str:
         how = f"{self.by}-{self.depth}" if self.depth else "alone"
@@ -89,15 +93,17 @@ class Scene:
             arguments = ["-S", str(SERVER), str(folder / "world")]
             effects = {name: effect for effect, name in TOOLS.items()}
             server = {"command": sys.executable, "args": arguments, "effects": effects}
-        file.write_text(TEAM.format(server=orjson.dumps(server).decode()) + self.extra)
+        file.write_text(TEAM.format(server=orjson.dumps(server).decode()))
         return file
 
-    def models(self, asked: Callable[[str, str], None]) -> Mapping[str, ScriptedModel]:
-        """Return the models by agent; `asked` is told of every request."""
+    def models(self, asked: Asked) -> Mapping[str, ScriptedModel]:
+        """Return the models by agent; `asked` is told of every request, and may refuse it."""
+        scripts = [self._script(level) if level <= self.depth else [] for level in range(len(AGENTS))]
+        usage = Usage(self.tokens, self.tokens // 5, calls=1)
         return {
-            name: AskedModel(name, asked, self._script(level))
-            for level, name in enumerate(AGENTS[: self.depth + 1])
-        } | {name: AskedModel(name, asked, []) for name in AGENTS[self.depth + 1 :]}
+            name: AskedModel(*script, name=name, usage=usage).telling(asked)
+            for name, script in zip(AGENTS, scripts, strict=True)
+        }
 
     def _script(self, level: int) -> list[Reply]:
         if level == self.depth:
@@ -163,9 +169,10 @@ class AskedModel(ScriptedModel):
 
     price = Price(1.0, 2.0)
 
-    def __init__(self, name: str, asked: Callable[[str, str], None], replies: Sequence[Reply]) -> None:
-        super().__init__(*replies, name=name, usage=USAGE)
+    def telling(self, asked: Asked) -> AskedModel:
+        """Tell `asked`."""
         self._asked = asked
+        return self
 
     async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
         self._asked(self.name, transcript.digest())
@@ -177,8 +184,9 @@ class Desk:
 
     server = "desk"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, hangs: Collection[str] = ()) -> None:
         self._world = world
+        self._hangs = hangs
 
     async def tools(self, patterns: Sequence[str]) -> list[Tool]:
         """Return those that match."""
@@ -188,26 +196,9 @@ class Desk:
         schema = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}
 
         async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
+            if arguments["label"] in self._hangs:
+                await anyio.sleep_forever()
             key = f"{context.run_id}/{context.key}" if effect == "keyed" else ""
             return ToolOutput(self._world.act(arguments["label"], key))
 
         return Tool(ToolDefinition(f"desk.{TOOLS[effect]}", effect, schema), invoke, effect)
-
-
-def scene_from(values: Mapping[str, Any]) -> Scene:
-    """Return the scene that `asdict` made a mapping of."""
-    return Scene(**values)
-
-
-__all__ = [
-    "AGENTS",
-    "EFFECTS",
-    "TOOLS",
-    "USAGE",
-    "Desk",
-    "Scene",
-    "asdict",
-    "receipts_in",
-    "scene_from",
-    "tell",
-]

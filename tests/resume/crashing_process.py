@@ -2,7 +2,7 @@
 
     python crashing_process.py
 
-Reads one JSON object a line: `{"act": "start" | "resume", "folder": ..., "scene": {...}, "crash": {...}}`.
+Reads one JSON object a line: `{"begin": "start" | "resume", "folder": ..., "scene": {...}, "act": {...}}`.
 For each it forks a process from one that has imported the harness and done nothing else, waits for its
 end, and writes a line with its status (-9 if it was killed) and what it came to, if it did.
 """
@@ -21,17 +21,20 @@ from typing import Any
 import anyio
 import crash_teams
 import mcp.client.stdio  # noqa: F401  # imported once for all
-from crash_points import Crash, CrashingJournal
+from crash_points import Act, Crash, CrashingJournal
 from crash_teams import Desk, Scene
 from outside_world import World
 
 import harness
 import harness.models.tokens
 import harness.tools.hub
+from harness.errors import ModelUnavailable, innermost
 from harness.harness import Harness
 from harness.journal import open_journal
 from harness.replay import carry_out_again
 from harness.run import Run, RunResult
+
+RUN = "run"
 
 DEADLINE = 30
 """Seconds after which a process is taken to hang and is killed."""
@@ -43,57 +46,66 @@ class Stage:
     def __init__(self, order: dict[str, Any]) -> None:
         self.folder = Path(order["folder"])
         self.scene = Scene(**order["scene"])
-        self.crash = Crash(**order["crash"]) if order.get("crash") else None
-        self.person: str = order.get("person", "truthful")
-        self.run_id: str = order.get("run_id", "")
-        self.overrides: list[str] = order.get("overrides", [])
+        crash = order["act"].pop("crash")
+        self.act = Act(Crash(**crash) if crash else None, **order["act"])
         self.world = World(self.folder / "world", victim=os.getpid())
+        store = self.folder / ("store" if self.scene.store == "directory" else "store.db")
+        self.stopping = anyio.Event()
+        self.journal = CrashingJournal(open_journal(store, write=True), self.act.crash, self.stopping.set)
         self.asked: list[str] = []
         self._requests = 0
 
-    async def play(self, act: str) -> dict[str, Any]:
-        store = self.folder / ("store" if self.scene.store == "directory" else "store.db")
-        self.journal = CrashingJournal(open_journal(store, write=True), self.crash)
-        if self.crash and self.crash.at == "effect":
-            self.world.kill_after(self.crash.about)
-        team = self.scene.write_team(self.folder)
-        toolsets = [Desk(self.world)] if self.scene.outside == "function" else []
+    async def play(self, begin: str) -> dict[str, Any]:
+        crash = self.act.crash
+        if crash and crash.at == "effect":
+            self.world.kill_after(crash.about)
+        toolsets = [Desk(self.world, self.act.hangs)] if self.scene.outside == "function" else []
         async with harness.open(
-            team,
+            self.scene.write_team(self.folder),
             store=self.journal,
             models=self.scene.models(self._asked),
             toolsets=toolsets,
-            overrides=self.overrides,
+            overrides=self.act.overrides,
         ) as opened:
-            if act == "start":
-                run = await opened.start("Do it.", run_id=self.run_id)
-            else:
-                run = await opened.resume(self.run_id)
-            run, result = await self._see_through(opened, run)
+            async with anyio.create_task_group() as around:
+                around.start_soon(self._stop, opened)
+                start = opened.start("Do it.", run_id=RUN) if begin == "start" else opened.resume(RUN)
+                run, result = await self._see_through(opened, await start)
+                around.cancel_scope.cancel()
             told = await self._tell(opened, run, result)
         await self.journal.close()
         return told
 
+    async def _stop(self, opened: Harness) -> None:
+        """Stop the run in an orderly way, if that is how it is to be stopped."""
+        await self.stopping.wait()
+        if self.act.crash and self.act.crash.how == "drain":
+            await opened.drain()
+        else:
+            await opened.live[RUN].cancel(reason="interrupted")
+
     def _asked(self, model: str, digest: str) -> None:
+        if model in self.act.down:
+            raise ModelUnavailable(f"{model} cannot be reached")
         self.world.ask(model, digest)
-        crash = self.crash
+        crash = self.act.crash
         if crash and crash.at == "request" and crash.about in ("", model):
             self._requests += 1
             if self._requests == crash.nth:
-                self.journal.die(self.run_id)
+                self.journal.die(RUN)
 
     async def _see_through(self, opened: Harness, run: Run) -> tuple[Run, RunResult]:
         """Answer what the run wants to know, as this person would, until it ends."""
         while True:
             result = await run.result()
-            if result.stop_reason != "suspended" or self.person == "nobody":
+            if result.stop_reason != "suspended" or self.act.person == "nobody":
                 return run, result
             questions = run.waiting
             done = {line.name for line in self.world.effects()}
             for question in questions:
                 self.asked.append(question.key)
                 label = json.loads(question.arguments)["label"]
-                happened = label in done if self.person == "truthful" else self.person == "yes"
+                happened = label in done if self.act.person == "truthful" else self.act.person == "yes"
                 run = await opened.approve(
                     run.id, question.key, happened=happened, by="person", reason=f"{label} is done"
                 )
@@ -116,15 +128,20 @@ class Stage:
         }
 
 
+async def play_on_stage(order: dict[str, Any]) -> dict[str, Any]:
+    return await Stage(order).play(order["begin"])
+
+
 def play(order: dict[str, Any], answer: int) -> None:
     """Be the process that was asked for; does not return."""
     signal.alarm(DEADLINE)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     try:
-        told = anyio.run(Stage(order).play, order["act"])
+        told = anyio.run(play_on_stage, order)
     except BaseException as error:
-        told = {"raised": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
+        cause = innermost(error)
+        told = {"raised": type(cause).__name__, "message": str(cause), "trace": traceback.format_exc()}
     with os.fdopen(answer, "w") as file:
         json.dump(told, file)
     os._exit(0)

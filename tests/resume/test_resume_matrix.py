@@ -28,9 +28,7 @@ def test_a_run_killed_at_any_point_of_a_call_comes_to_the_same_end(
     key, label = scene.target
 
     def kill(point: Point) -> None:
-        folder = tmp_path / point
-        folder.mkdir()
-        story = processes.tell_story(folder, scene, [Crash.of_call(point, key, label)])
+        story = processes.tell_story(tmp_path / point, scene, Crash.of_call(point, key, label))
 
         assert story.crashes == 1
         check(story, answer=answer)
@@ -38,6 +36,6 @@ def test_a_run_killed_at_any_point_of_a_call_comes_to_the_same_end(
         waited = scene.effect in ("keyed", "once")
         if point == "after-intent" or (point == "after-effect" and waited):
             assert key in begun
-        assert set(story.told["asked"]) == (begun if scene.effect == "once" else set())
+        assert set(story.end["asked"]) == (begun if scene.effect == "once" else set())
 
     side_by_side(kill, POINTS)

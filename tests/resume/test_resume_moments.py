@@ -7,20 +7,17 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from crash_checks import Story, check
-from crash_points import Crash, Point
-from crash_processes import Processes, left, side_by_side
+from crash_checks import check
+from crash_points import Act, Crash, Point
+from crash_processes import KILLED, Processes, side_by_side
 from crash_teams import Scene
+
+from harness.events import ApprovalRequested
 
 Answer = Callable[[Scene], str]
 
 SMALL = Scene("once", 1, "plan", together=True)
-DEEP = Scene("keyed", 2, "delegate", together=True, store="file")
-
-
-def tell(processes: Processes, folder: Path, scene: Scene, *crashes: Crash) -> Story:
-    folder.mkdir()
-    return processes.tell_story(folder, scene, crashes)
+WRITTEN = Crash("run.finished", when="after")
 
 
 MOMENTS = {
@@ -60,16 +57,14 @@ def test_a_run_may_be_killed_when(
 ):
     scene = Scene("once", 1, "plan", together=True, outside=outside)  # type: ignore[arg-type]
 
-    story = tell(processes, tmp_path / "run", scene, MOMENTS[moment])
+    story = processes.tell_story(tmp_path, scene, MOMENTS[moment])
 
     assert story.crashes == 1
     check(story, answer=uninterrupted(scene))
 
 
 def test_a_run_whose_end_is_on_disk_is_over(processes: Processes, tmp_path: Path):
-    crash = Crash("run.finished", when="after")
-
-    assert processes.run("start", tmp_path, SMALL, crash=crash).status == -9
+    assert processes.run("start", tmp_path, SMALL, Act(WRITTEN)).status == KILLED
     again = processes.run("resume", tmp_path, SMALL)
 
     assert again.told["raised"] == "UsageError"
@@ -91,12 +86,11 @@ def test_a_run_may_be_killed_at_any_event(
     processes: Processes, uninterrupted: Answer, tmp_path: Path, scene: Scene, part: int
 ):
     answer = uninterrupted(scene)
-    tell(processes, tmp_path / "whole", scene)
-    events = len(left(tmp_path / "whole", scene).recorded)
+    events = len(processes.tell_story(tmp_path / "whole", scene).recorded)
 
     def kill(nth: int) -> None:
         crash = Crash("", nth=nth, lost=nth % 2 == 0)
-        check(tell(processes, tmp_path / f"{nth}", scene, crash), answer=answer)
+        check(processes.tell_story(tmp_path / f"{nth}", scene, crash), answer=answer)
 
     side_by_side(kill, range(1 + part, events + 1, 12))
 
@@ -134,7 +128,7 @@ def test_a_resumed_run_may_be_killed_again_when(
 ):
     key, label = scene.target
 
-    story = tell(processes, tmp_path / "run", scene, Crash.of_call(first, key, label), SECOND[moment])
+    story = processes.tell_story(tmp_path, scene, Crash.of_call(first, key, label), SECOND[moment])
 
     never_asked = scene.effect != "once" and SECOND[moment].at.startswith("approval")
     assert story.crashes == (1 if never_asked else 2)
@@ -150,7 +144,7 @@ def test_every_process_that_carries_a_run_may_be_killed(
     scene = Scene(effect, 1, "plan", together=how == "together")  # type: ignore[arg-type]
     crashes = [Crash("", nth=nth, lost=nth % 3 == 0) for nth in range(9, 60, 2)]
 
-    story = tell(processes, tmp_path / "run", scene, *crashes)
+    story = processes.tell_story(tmp_path, scene, *crashes)
 
     assert story.crashes > 5
     check(story, answer=uninterrupted(scene))
@@ -159,21 +153,21 @@ def test_every_process_that_carries_a_run_may_be_killed(
 def test_a_suspended_run_waits_for_days_without_a_process(
     processes: Processes, uninterrupted: Answer, tmp_path: Path
 ):
-    """It is suspended, resumed by somebody who does not answer, killed, and answered in the end."""
+    """It is resumed by people who do not answer, killed, and answered in the end."""
     key, label = SMALL.target
-    processes.run("start", tmp_path, SMALL, crash=Crash.of_call("after-effect", key, label))
-    first = processes.run("resume", tmp_path, SMALL, person="nobody")
-    questions = sum(item.event.type == "approval.requested" for item in left(tmp_path, SMALL).recorded)
-    for crash in (Crash("run.resumed", when="after"), Crash("run.finished", when="after")):
-        processes.run("resume", tmp_path, SMALL, person="nobody", crash=crash)
+    ignored = Act(person="nobody")
+    killed = [Act(crash, person="nobody") for crash in (Crash("run.resumed", when="after"), WRITTEN)]
 
-    last = processes.run("resume", tmp_path, SMALL)
+    story = processes.tell_story(
+        tmp_path, SMALL, Crash.of_call("after-effect", key, label), ignored, *killed, Act()
+    )
 
-    assert (first.told["stop_reason"], first.told["asked"]) == ("suspended", [])
-    assert key in first.told["waiting"]
-    assert (last.told["stop_reason"], last.told["output"]) == ("done", uninterrupted(SMALL))
-    recorded = left(tmp_path, SMALL).recorded
-    assert sum(item.event.type == "approval.requested" for item in recorded) == questions
+    first = story.told[0]
+    assert (first["stop_reason"], first["asked"]) == ("suspended", [])
+    assert key in first["waiting"]
+    check(story, answer=uninterrupted(SMALL))
+    questions = [item.event.key for item in story.recorded if isinstance(item.event, ApprovalRequested)]
+    assert sorted(questions) == sorted(first["waiting"])
 
 
 @pytest.mark.parametrize("said", ["yes", "no"])
@@ -185,11 +179,16 @@ def test_what_a_person_says_of_a_call_in_doubt_is_believed(
     scene = Scene("once", 1, outside=outside)  # type: ignore[arg-type]
     key, label = scene.target
 
-    story = processes.tell_story(tmp_path, scene, [Crash.of_call(point, key, label)], person=said)
+    story = processes.tell_story(
+        tmp_path,
+        scene,
+        Crash.of_call(point, key, label),
+        Act(person=said),  # type: ignore[arg-type]
+    )
 
     took_place = (point == "after-effect") + (said == "no")
     assert story.effects()[label] == took_place
-    assert story.told["asked"] == [key]
-    assert story.told["output"] == uninterrupted(scene)
-    assert story.told["fold_is_state"]
-    assert story.told["replay"] == []
+    assert story.end["asked"] == [key]
+    assert story.end["output"] == uninterrupted(scene)
+    assert story.end["fold_is_state"]
+    assert story.end["replay"] == []
