@@ -45,9 +45,9 @@ def create_app(
     """Return an application that serves a team: runs, an OpenAI-compatible endpoint and `/mcp`.
 
     The team is opened when the application starts and closed when it ends, after its runs were
-    given `options.grace_seconds`. A `Harness` that is handed in is already open and stays so. An
-    application that is mounted in another one needs its lifespan entered:
-    `app.router.lifespan_context(app)`.
+    given `options.grace_seconds`. A `Harness` that is handed in is open already, and closed by whoever
+    opened it; it is drained all the same, and takes no more runs after that. An application that is
+    mounted in another one needs its lifespan entered: `app.router.lifespan_context(app)`.
 
     Args:
         team: A harness, a team, or the path of a team file.
