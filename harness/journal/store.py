@@ -53,8 +53,8 @@ def open_journal(
 
 
 def new_run_id() -> str:
-    """Return an id that sorts by time (UTC, to the second) and is unique by 24 random bits."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Return an id that sorts by time (UTC, to the second) and is unique by 40 random bits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(5)}"
 
 
 def resolve_run(journal: Journal, reference: str) -> str:
