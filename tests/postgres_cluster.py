@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -70,21 +69,6 @@ class PostgresCluster:
     def stop(self, mode: str = "immediate") -> None:
         """Stop the server: `immediate` is a crash, `fast` is in good order."""
         self._run("pg_ctl", "stop", "--wait", "--silent", "--mode", mode)
-
-    def freeze(self) -> None:
-        """Stop the server's processes where they are."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let the server's processes go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        main = int((self._data / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        for process in (main, *map(int, children)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
 
     def _run(self, program: str, *arguments: str) -> None:
         # Without pipes of its own the server keeps ours open, and reading them would never end.

@@ -40,6 +40,7 @@ class Sink(Protocol):
     """The database behind a `GroupCommit`, which calls it from its own thread only.
 
     What a method raises, other than a StoreError from a job, is final: nothing is written any more.
+    A StoreError that `write` raises says all there is to say; other errors are put into a sentence.
     """
 
     name: str
@@ -278,6 +279,8 @@ class GroupCommit:
     def _raise_failure(self, run_id: str = "") -> None:
         if self._failure is not None:
             self._failure_was_told = True
+            if isinstance(self._failure, StoreError):
+                raise StoreError(str(self._failure)) from self._failure
             raise StoreError(
                 f"{self._sink.name} could not be written: {self._failure}; what was committed before is kept, "
                 "nothing more is accepted: mend the cause, then resume the run"

@@ -42,9 +42,19 @@ async def served(
 ) -> AsyncIterator[tuple[Process, str]]:
     """Run `harness serve`, and kill it if the test leaves it behind."""
     command = [sys.executable, "-m", "harness", "serve", "team.yaml", "--port", str(port), *options]
+    async with running(command, folder, seconds=seconds, **variables) as (process, address):
+        yield process, address
+
+
+@asynccontextmanager
+async def running(
+    command: list[str], folder: Path, *, seconds: float = DEADLINE, **variables: str
+) -> AsyncIterator[tuple[Process, str]]:
+    """Run a server that says where it listens, and kill it if the test leaves it behind."""
     env = environment(**variables)
     env["PYTHONPATH"] += f":{folder}"
-    async with await anyio.open_process(command, cwd=folder, env=env) as process:
+    process = await anyio.open_process(command, cwd=folder, env=env, stderr=subprocess.STDOUT)
+    async with process:
         try:
             with anyio.fail_after(seconds):
                 yield process, await _address(process)
@@ -54,10 +64,10 @@ async def served(
 
 
 async def _address(process: Process) -> str:
-    """Read where the server listens from what it says on standard error."""
-    assert process.stderr is not None
+    """Read where the server listens from what it says."""
+    assert process.stdout is not None
     said = ""
-    async for chunk in process.stderr:
+    async for chunk in process.stdout:
         said += chunk.decode()
         found = re.search(r"http://\S+", said)
         if found:

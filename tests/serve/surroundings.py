@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,10 @@ def node_package(folder: Path, package: str) -> tuple[Path, Path]:
     if installed.returncode:
         pytest.skip(f"{package} cannot be installed: {(installed.stderr or installed.stdout).strip()[-300:]}")
     return node, folder / "npm" / "node_modules" / package.rpartition("@")[0]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -103,7 +103,7 @@ class PostgresJournal:
         Raises:
             StoreError: The store cannot be read.
         """
-        self._writer.flush()
+        self._writer.flush(run_id)
         return self._reader.read(run_id, start=start)
 
     def runs(self) -> list[RunSummary]:
