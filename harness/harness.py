@@ -254,13 +254,12 @@ class Harness:
         Raises:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
-        live = self.live.get(run_id)
         # A question that a crash could take back must not leave its answer to another one.
         await self.journal.durable(run_id)
         waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
         answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
-        if live is not None:
+        while (live := self.live.get(run_id)) is not None:
             if live.answer(answer):
                 return live
             await live.wait()
