@@ -72,7 +72,7 @@ class Diverged(Divergence):
         did = event.type if event else "nothing more"
         holds = recorded.event.type if recorded else "nothing more"
         what = f"{did} is not as recorded" if did == holds else f"{did} where the record has {holds}"
-        if did == holds == ModelCallStarted.type:
+        if isinstance(event, ModelCallStarted) and did == holds:
             what = "the request is not the recorded one"
         super().__init__(f"{place}: {what}")
 

@@ -25,7 +25,7 @@ MAX_ROUNDS = 20
 """How often a call is sent for one result, or one question to a person."""
 
 FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 0.25
 """How long to wait before a call is sent again whose server only wants it to be sent again."""
 
 Send = Callable[[InputResponses | None, str | None], Awaitable[CallToolResult | InputRequiredResult]]
