@@ -224,7 +224,9 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
 
 async def _answer_live(it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested) -> None:
     await it.chance.pause()
-    if question.key in run.state.waiting and not run.is_over and not it.chance.happens(0.1):
+    if it.chance.happens(0.1):
+        run.be_patient(patient=False)
+    elif question.key in run.state.waiting and not run.is_over:
         await _answer(it, opened, run.id, question)
 
 
