@@ -5,7 +5,6 @@ The one place that wires adapters to the loop.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import time
@@ -22,9 +21,9 @@ import orjson
 from anyio.abc import TaskGroup
 
 from harness.adapters import ToolServers, build_models, close_models
-from harness.errors import Divergence, RunTaken, UsageError
+from harness.errors import Divergence, HarnessError, RunTaken, UsageError
 from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
-from harness.journal import Journal, new_run_id, open_journal
+from harness.journal import Journal, RunSummary, new_run_id, open_journal
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
@@ -200,15 +199,35 @@ class Harness:
         return _Crew(team, build_models(team.spec, self._wiring.given), servers)
 
     async def resume_all(self) -> list[Run]:
-        """Carry on every run of this team that was cut off or interrupted and that no live process has."""
-        runs: list[Run] = []
-        for summary in self.journal.runs():
-            ended = summary.finished.stop_reason if summary.finished else ""
-            ours = summary.started.team_name == self.team.spec.name
-            if ours and ended in ("", "interrupted") and summary.run_id not in self.live:
-                with contextlib.suppress(RunTaken):
-                    runs.append(await self.resume(summary.run_id))
-        return runs
+        """Carry on every run of this team that was cut off or interrupted and that no live process has.
+
+        Raises:
+            HarnessError: What kept a run from going on, the first one of several; all others go on.
+        """
+        resumed: dict[str, Run] = {}
+        failures: list[HarnessError] = []
+
+        async def resume(run_id: str) -> None:
+            try:
+                resumed[run_id] = await self.resume(run_id)
+            except RunTaken:
+                pass
+            except HarnessError as error:
+                failures.append(error)
+
+        run_ids = [summary.run_id for summary in self.journal.runs() if self._was_cut_off(summary)]
+        # All at once, so that they wait for the disk together.
+        async with anyio.create_task_group() as tasks:
+            for run_id in run_ids:
+                tasks.start_soon(resume, run_id)
+        if failures:
+            raise failures[0]
+        return [resumed[run_id] for run_id in run_ids if run_id in resumed]
+
+    def _was_cut_off(self, summary: RunSummary) -> bool:
+        ended = summary.finished.stop_reason if summary.finished else ""
+        ours = summary.started.team_name == self.team.spec.name
+        return ours and ended in ("", "interrupted") and summary.run_id not in self.live
 
     async def approve(
         self,
@@ -280,6 +299,8 @@ class Harness:
         crew: _Crew | None = None,
     ) -> Run:
         """Put it on disk that the run begins or goes on, and have it carried."""
+        if log.run_id in self.live:
+            raise UsageError(f"run {log.run_id} is going on in this process")
         run = Run(log, self.journal)
         if self._wiring.tracing is not None:
             log.listen(self._wiring.tracing)

@@ -171,14 +171,21 @@ class Run:
                 self._result = RunResult.of(team_run.stop(self._stop_reason))
                 await self._log.durable()
         except anyio.get_cancelled_exc_class():
-            self._result = RunResult.of(team_run.stop("interrupted"))
+            self._break_off(team_run, "interrupted")
             raise
         except Exception as error:
             # One run that breaks must not take the others down; its caller gets the error.
             self._error = cause = innermost(error)
             if not isinstance(cause, StoreError):
-                team_run.stop("failed", f"{type(cause).__name__}: {cause}")
+                self._break_off(team_run, "failed", f"{type(cause).__name__}: {cause}")
         finally:
             self._over.set()
             for watcher in self._watchers:
                 watcher.close()
+
+    def _break_off(self, team_run: TeamRun, reason: RunStopReason, error: str = "") -> None:
+        """Record that the run was broken off, if the journal still takes it."""
+        try:
+            self._result = RunResult.of(team_run.stop(reason, error))
+        except StoreError as refused:
+            self._error = self._error or refused

@@ -132,15 +132,21 @@ def serve(
     agent: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="An agent clients may start at, or *; may be repeated. [default: the entry]"
+            metavar="NAME",
+            help="An agent clients may start at, or *; may be repeated. [default: as the team file says]",
         ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="A name clients may call the server by; may be repeated."),
     ] = None,
-    max_runs: Annotated[int, typer.Option(help="Runs at the same time.")] = 100,
-    rate: Annotated[int, typer.Option(help="Requests a minute of one client; 0 for no limit.")] = 600,
+    max_runs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at the same time. [default: as the team file says]")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests a minute of one client. [default: as the team file says]"),
+    ] = None,
     grace: Annotated[float, typer.Option(help="Seconds runs may go on when the server stops.")] = 10.0,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Carry on what was cut off or interrupted.")
@@ -214,21 +220,22 @@ def root(
 
 def main() -> None:
     """Run the command line; turn errors raised on purpose into one message and an exit code."""
-    from harness.errors import HarnessError, UsageError
+    from harness.errors import HarnessError, UsageError, innermost
 
     try:
         app()
-    except UsageError as error:
-        _say(error)
-        sys.exit(2)
-    except HarnessError as error:
-        _say(error)
-        sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except Exception as raised:
+        # What happens in a task comes wrapped in groups.
+        error = innermost(raised)
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            sys.exit(1)
+        if not isinstance(error, HarnessError):
+            raise
+        _say(error)
+        sys.exit(2 if isinstance(error, UsageError) else 3)
 
 
 def _say(error: Exception) -> None:

@@ -17,5 +17,8 @@ Store = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 RunReference = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run's id, a unique start of it, or `last`.")
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's id, a unique start of it, `last`, or `last~1` for the one before."
+    ),
 ]

@@ -153,9 +153,9 @@ def replay(
         harness replay last
         harness replay tests/run.harness --against team.yaml
     """
-    from harness.cli.replay import replay_run
+    from harness.cli.replay import replay_runs
 
-    raise typer.Exit(replay_run(run, store, against, as_json=json))
+    raise typer.Exit(replay_runs(run, store, against, as_json=json))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import orjson
@@ -142,7 +142,7 @@ def _check_json(text: str, what: str) -> Any:
         raise UsageError(f"{what} are not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise UsageError(f"{what} must be one JSON object")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

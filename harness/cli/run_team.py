@@ -14,7 +14,7 @@ import anyio
 from harness.cli.ask import somebody_is_there
 from harness.cli.progress import show_progress
 from harness.cli.terminal import count, dollars, plain
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError, innermost
 from harness.harness import Harness, open_harness
 from harness.messages import Image
 from harness.run import Run, RunResult
@@ -54,17 +54,27 @@ def run_team(request: RunRequest) -> int:
 
 
 async def carry(harness: Harness, run: Run, *, as_json: bool, quiet: bool) -> RunResult:
-    """Show what a run does until it ends or is suspended; ask who is there, if anybody is."""
-    async with anyio.create_task_group() as around:
-        around.start_soon(_interrupt, run)
-        if as_json:
-            await _print_events(run)
-        elif not quiet:
-            if somebody_is_there():
-                run.be_patient()
-            await show_progress(harness, run)
-        await run.result()
-        around.cancel_scope.cancel()
+    """Show what a run does until it ends or is suspended; ask who is there, if anybody is.
+
+    Raises:
+        StoreError: The journal could not be written; the message says how to go on.
+    """
+    try:
+        async with anyio.create_task_group() as around:
+            around.start_soon(_interrupt, run)
+            if as_json:
+                await _print_events(run)
+            elif not quiet:
+                if somebody_is_there():
+                    run.be_patient()
+                await show_progress(harness, run)
+            await run.result()
+            around.cancel_scope.cancel()
+    except Exception as raised:
+        error = innermost(raised)
+        if type(error) is StoreError:
+            raise StoreError(f"{error}\nto go on: harness resume {run.id}") from raised
+        raise
     return await run.result()
 
 

@@ -14,6 +14,7 @@ import anyio
 
 from harness.errors import UsageError
 from harness.serve import ServeOptions, create_app, serve
+from harness.serve.exporting import request_tracer
 from harness.serve.options import ALL_AGENTS, LOOPBACK
 from harness.serve.process import is_loopback
 from harness.team import Team, load_team
@@ -48,12 +49,13 @@ def serve_team(request: ServeRequest) -> int:
 
         anyio.run(serve_stdio, team, options, request.store, request.trace)
         return 0
-    app = create_app(team, options=options, store=request.store, trace=request.trace)
+    with request_tracer(request.trace) as tracer:
+        app = create_app(team, options=options, store=request.store, trace=request.trace, tracer=tracer)
 
-    async def main() -> None:
-        await serve(app, host=request.host, port=request.port, on_listening=_announce(team, options))
+        async def main() -> None:
+            await serve(app, host=request.host, port=request.port, on_listening=_announce(team, options))
 
-    anyio.run(main)
+        anyio.run(main)
     return 0
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.errors import StoreError, UsageError
 from harness.journal.codec import from_json, to_json
-from harness.journal.database import connect, make_private, refusing
+from harness.journal.database import SEGMENT_NAME, connect, make_private, refusing
 from harness.journal.port import Answer
 
 _FORMAT = 1
@@ -42,8 +42,18 @@ class AnswerFile:
         self.path = path
 
     @staticmethod
+    def of_directory(directory: Path) -> AnswerFile:
+        """Return the answers that belong to a directory store."""
+        return AnswerFile(directory / "answers.db")
+
+    @staticmethod
     def beside(path: Path) -> AnswerFile:
-        """Return the answers that belong to the journal in one file, `NAME-answers.db` beside `NAME.db`."""
+        """Return the answers that belong to the journal in one file, `NAME-answers.db` beside `NAME.db`.
+
+        A file of a directory store has its answers where that store has them, however it is opened.
+        """
+        if SEGMENT_NAME.fullmatch(path.name):
+            return AnswerFile.of_directory(path.parent)
         return AnswerFile(path.with_name(f"{path.stem}-answers{path.suffix}"))
 
     def leave(self, run_id: str, answer: Answer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
@@ -17,6 +18,9 @@ from harness.journal.migrations import STEPS, Step, steps_from
 
 Durability = Literal["durable", "buffered"]
 """What a commit survives: a crash of the machine, or only one of the process."""
+
+SEGMENT_NAME = re.compile(r"journal(?:-(\d+))?\.db")
+"""What the files are called that a directory store consists of."""
 
 _CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before they are copied into the file: rarely, yet soon read."""
@@ -55,12 +59,28 @@ def open_for_writing(path: Path, durability: Durability) -> sqlite3.Connection:
             synchronous = {"durable": "FULL", "buffered": "NORMAL"}[durability]
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            if _checked_format(connection, path) < FORMAT:
+            found = _checked_format(connection, path)
+            _empty_log(connection)
+            if found < FORMAT:
                 bring_up_to_date(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+    """Copy what an earlier writer left in the write-ahead log into the file.
+
+    Its last commit may have failed at the disk, so that it can be read and will yet be gone after a
+    power loss; and with it everything behind it in the log, however durable that was made.
+    """
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.OperationalError as error:
+        # Deletions must still find their way into a store on a full disk.
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
 
 
 def make_private(path: Path) -> None:

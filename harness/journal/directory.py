@@ -6,7 +6,6 @@ first file whose lock is free, and reading presents all files as one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
@@ -16,14 +15,12 @@ import anyio
 from harness.errors import RunTaken, StoreError
 from harness.events import Recorded
 from harness.journal.answers import AnswerFile
-from harness.journal.database import Durability, refusing
+from harness.journal.database import SEGMENT_NAME, Durability, refusing
 from harness.journal.lock import StoreTaken
 from harness.journal.order import newest_first
 from harness.journal.port import Answer, RunSummary
 from harness.journal.reading import SqliteReader, opened_for_reading
 from harness.journal.sqlite import SqliteJournal
-
-_SEGMENT = re.compile(r"journal(?:-(\d+))?\.db")
 
 
 def segments(directory: Path) -> list[Path]:
@@ -31,7 +28,9 @@ def segments(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     numbered = [
-        (int(match[1] or 1), path) for path in directory.iterdir() if (match := _SEGMENT.fullmatch(path.name))
+        (int(match[1] or 1), path)
+        for path in directory.iterdir()
+        if (match := SEGMENT_NAME.fullmatch(path.name))
     ]
     return [path for _, path in sorted(numbered)]
 
@@ -41,7 +40,7 @@ class DirectoryReader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._answers = _answers(directory)
+        self._answers = AnswerFile.of_directory(directory)
 
     def append(self, recorded: Sequence[Recorded]) -> None:
         """Refuse.
@@ -125,7 +124,7 @@ class DirectoryJournal:
     def __init__(self, directory: str | Path, *, durability: Durability = "durable") -> None:
         self.directory = Path(directory)
         self._durability: Durability = durability
-        self._answers = _answers(self.directory)
+        self._answers = AnswerFile.of_directory(self.directory)
         _make(self.directory)
         self._own = self._open_first_free()
         self._opened: dict[Path, SqliteJournal] = {self._own.path: self._own}
@@ -297,10 +296,6 @@ class DirectoryJournal:
         for path in paths:
             if self._opened[path] not in homes:
                 await self._opened.pop(path).close()
-
-
-def _answers(directory: Path) -> AnswerFile:
-    return AnswerFile(directory / "answers.db")
 
 
 def _make(directory: Path) -> None:

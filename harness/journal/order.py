@@ -14,10 +14,13 @@ class Order:
 
     Args:
         find_next: Finds it for a run not met before; 0 for one that does not exist.
+        trusting: Believe that a run not met before does not exist if it is begun; for stores
+            where looking it up takes long, and which refuse it later if it does.
     """
 
-    def __init__(self, find_next: Callable[[str], int]) -> None:
+    def __init__(self, find_next: Callable[[str], int], *, trusting: bool = False) -> None:
         self._find_next = find_next
+        self._trusting = trusting
         self._next: dict[str, int] = {}
 
     def advance(self, recorded: Sequence[Recorded]) -> None:
@@ -30,7 +33,7 @@ class Order:
         for item in recorded:
             expected = following.get(item.run_id)
             if expected is None:
-                expected = self._expected(item.run_id)
+                expected = self._expected(item)
             if item.sequence != expected:
                 fault = "was written before" if item.sequence < expected else "leaves a gap"
                 raise StoreError(
@@ -44,9 +47,15 @@ class Order:
         for run_id in run_ids:
             self._next.pop(run_id, None)
 
-    def _expected(self, run_id: str) -> int:
-        expected = self._next.get(run_id)
-        return self._find_next(run_id) if expected is None else expected
+    def expect(self, run_id: str, sequence: int) -> None:
+        """Take it as known which sequence the next event of a run must have."""
+        self._next[run_id] = sequence
+
+    def _expected(self, item: Recorded) -> int:
+        expected = self._next.get(item.run_id)
+        if expected is not None:
+            return expected
+        return 0 if self._trusting and item.sequence == 0 else self._find_next(item.run_id)
 
 
 def summarise(first: Recorded, last: Recorded) -> RunSummary | None:

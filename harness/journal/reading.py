@@ -133,7 +133,7 @@ class SqliteReader:
         """Do nothing: nothing is open."""
 
 
-def opened_for_reading(place: Path, purpose: str) -> StoreError:
+def opened_for_reading(place: Path | str, purpose: str) -> StoreError:
     """Return the error for a store that was opened for reading and is asked for more."""
     return StoreError(f"{place} was opened for reading; open it for writing to {purpose}")
 

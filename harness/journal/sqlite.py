@@ -8,14 +8,14 @@ from pathlib import Path
 
 from harness.events import Recorded
 from harness.journal.answers import AnswerFile
-from harness.journal.codec import encode
 from harness.journal.database import Durability, open_for_reading, open_for_writing, refusing
 from harness.journal.lock import WriterLock
 from harness.journal.order import Order
 from harness.journal.port import Answer, RunSummary
 from harness.journal.reading import SqliteReader, next_sequence
+from harness.journal.rows import rows_of
 from harness.journal.sqlite_sink import SqliteSink
-from harness.journal.writer import ContentRow, EventRow, GroupCommit
+from harness.journal.writer import GroupCommit
 
 
 class SqliteJournal:
@@ -86,17 +86,7 @@ class SqliteJournal:
             TypeError: An event holds something that has no JSON form.
         """
         self._writer.refuse_if_over()
-        rows: list[EventRow] = []
-        contents: list[ContentRow] = []
-        size = 0
-        for item in recorded:
-            event = item.event
-            body, its_contents = encode(event)
-            rows.append((item.run_id, item.sequence, item.at, getattr(event, "agent", ""), event.type, body))
-            size += len(body)
-            for content in its_contents:
-                contents.append(content)
-                size += len(content[1])
+        rows, contents, size = rows_of(recorded)
         self._order.advance(recorded)
         self._writer.put(rows, contents, size)
 
@@ -115,7 +105,7 @@ class SqliteJournal:
         Raises:
             StoreError: The file cannot be read.
         """
-        self._writer.flush()
+        self._writer.flush(run_id)
         return self._reader.read(run_id, start=start)
 
     def runs(self) -> list[RunSummary]:

@@ -12,7 +12,8 @@ from typing import Any
 from harness.errors import Fenced, StoreError
 from harness.journal.deletion import delete_runs, shrink
 from harness.journal.reading import next_sequence
-from harness.journal.writer import ContentRow, EventRow, Recent
+from harness.journal.rows import ContentRow, EventRow, first_rows
+from harness.journal.writer import Recent
 
 # Python gives up its lock around every statement and, beside a busy thread, waits up to 5 ms to
 # get it back. Rows therefore go in many per statement (16 tasks beside a busy loop waited 0.08 s
@@ -28,6 +29,8 @@ class SqliteSink:
         self._path = path
         self._connection = connection
         self._known = Recent()
+        # SQLite follows links before it names its write-ahead log.
+        self._files = {file: _identity(file) for file in (path, Path(f"{path.resolve()}-wal"))}
 
     def write(self, events: Sequence[EventRow], contents: Sequence[ContentRow]) -> Mapping[str, StoreError]:
         """Commit all rows in one transaction.
@@ -70,19 +73,40 @@ class SqliteSink:
         _insert(self._connection, "INSERT OR IGNORE INTO content VALUES", contents)
         _insert(self._connection, "INSERT INTO events VALUES", events)
         execute("COMMIT")
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """Refuse to have committed to files that nobody will find again.
+
+        A file that is deleted or moved can be written all the same, and SQLite does not look.
+
+        Raises:
+            StoreError: They are not where they were opened.
+        """
+        for path, identity in self._files.items():
+            if identity is None or _identity(path) != identity:
+                raise StoreError(
+                    f"{path} was deleted, moved or replaced while it was being written; nothing more is "
+                    "accepted: put it back, then resume the run"
+                )
 
     def _overtaken(self, events: Sequence[EventRow]) -> dict[str, StoreError]:
         """Return the runs among the rows that have grown without this writer."""
-        firsts: dict[str, int] = {}
-        for run_id, sequence, *_ in events:
-            firsts.setdefault(run_id, sequence)
         return {
             run_id: Fenced(
                 f"another process has written to run {run_id} in {self.name}; this one must not go on with it"
             )
-            for run_id, first in firsts.items()
-            if next_sequence(self._connection, run_id) > first
+            for run_id, first in first_rows(events).items()
+            if next_sequence(self._connection, run_id) > first[1]
         }
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what stays the same for as long as a path leads to the same file; None if to none."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:

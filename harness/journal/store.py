@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +20,14 @@ DEFAULT_STORE = Path(".harness")
 
 MEMORY = ":memory:"
 
+_POSTGRES = ("postgresql:/", "postgres:/")
 _FILE_SUFFIXES = (".db", ".sqlite")
 _SHOWN_CANDIDATES = 8
+_RECENT = re.compile(r"last(?:~(\d{1,9}))?")
+
+_issuing = threading.Lock()
+_issued: dict[str, set[str]] = {}
+"""The random parts that were given out in this second."""
 
 
 def open_journal(
@@ -27,7 +35,7 @@ def open_journal(
 ) -> Journal:
     """Open the store at `location`, by default the directory `.harness`.
 
-    `:memory:` is a `MemoryJournal`; a path that ends in `.db` or `.sqlite` is one file; any other is
+    `:memory:` is a `MemoryJournal`; `postgresql://…` is a database (needs the extra `postgres`); a path that ends in `.db` or `.sqlite` is one file; any other is
     a directory, in which every writing process has a file of its own. What is missing is made for
     writing.
 
@@ -39,6 +47,8 @@ def open_journal(
         if not write:
             raise UsageError(f"no runs here yet: {MEMORY} keeps nothing when a process ends")
         return MemoryJournal()
+    if str(location).startswith(_POSTGRES):
+        return _open_postgres(str(location), write=write, durability=durability)
     path = DEFAULT_STORE if location is None else Path(location).expanduser()
     if path.suffix in _FILE_SUFFIXES or path.is_file():
         if write:
@@ -52,13 +62,44 @@ def open_journal(
     raise UsageError(f"no runs here yet: {path} does not exist; start one, or name another store")
 
 
+def _open_postgres(url: str, *, write: bool, durability: Durability) -> Journal:
+    if "://" not in url:
+        raise UsageError("the address of a PostgreSQL store must be given as text: a Path folds its slashes")
+    try:
+        from harness.journal.postgres import Address, PostgresJournal, PostgresReader
+    except ImportError as error:
+        raise UsageError(
+            "a PostgreSQL store needs psycopg: pip install 'harness-agents[postgres]'"
+        ) from error
+    if write:
+        return PostgresJournal(url, durability=durability)
+    reader = PostgresReader(Address(url))
+    reader.check()
+    return reader
+
+
 def new_run_id() -> str:
-    """Return an id that sorts by time (UTC, to the second) and is unique by 24 random bits."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    """Return an id that sorts by time (UTC, to the second).
+
+    Within a process it is unique; between processes 24 random bits make it so, which those who
+    start hundreds of runs a second on one store should not rely on.
+    """
+    second = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with _issuing:
+        if second not in _issued:
+            _issued.clear()
+        # Of a thousand runs begun in one second two would have the same bits once in thirty times.
+        issued = _issued.setdefault(second, set())
+        while (bits := secrets.token_hex(3)) in issued:
+            pass
+        issued.add(bits)
+    return f"{second}-{bits}"
 
 
 def resolve_run(journal: Journal, reference: str) -> str:
-    """Return the id of the run that `reference` names: an id, a unique prefix of one, or `last`.
+    """Return the id of the run that `reference` names: an id, a unique prefix of one, `last`, or `last~N`.
+
+    `last~1` is the one before the last.
 
     Raises:
         UsageError: No run or more than one is meant; the message lists candidates.
@@ -68,8 +109,11 @@ def resolve_run(journal: Journal, reference: str) -> str:
     runs = journal.runs()
     if not runs:
         raise UsageError("no runs here yet: start one, or name another store")
-    if reference == "last":
-        return runs[0].run_id
+    if (recent := _RECENT.fullmatch(reference)) is not None:
+        back = int(recent[1] or 0)
+        if back < len(runs):
+            return runs[back].run_id
+        raise UsageError(f"there are only {len(runs)} runs here, so no {reference}")
     matching = [run for run in runs if reference and run.run_id.startswith(reference)]
     if len(matching) == 1:
         return matching[0].run_id

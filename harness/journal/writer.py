@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from harness.errors import StoreError
+from harness.journal.rows import ContentRow, EventRow
 
 GATHER_SECONDS = 0.03
 """How long events nobody waits for may stay in memory."""
@@ -32,12 +33,6 @@ _REMEMBERED = 1 << 14
 
 T = TypeVar("T")
 
-EventRow = tuple[str, int, float, str, str, bytes]
-"""run_id, sequence, at, agent, type, body"""
-
-ContentRow = tuple[str, bytes]
-"""hash, body"""
-
 _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
@@ -45,6 +40,7 @@ class Sink(Protocol):
     """The database behind a `GroupCommit`, which calls it from its own thread only.
 
     What a method raises, other than a StoreError from a job, is final: nothing is written any more.
+    A StoreError that `write` raises says all there is to say; other errors are put into a sentence.
     """
 
     name: str
@@ -212,10 +208,10 @@ class GroupCommit:
             self._raise_failure()
             raise
 
-    def flush(self) -> None:
-        """Block until everything put so far is committed or lost."""
+    def flush(self, run_id: str = "") -> None:
+        """Block until everything put so far of a run, or of all, is committed or lost."""
         with self._changed:
-            batch = self._last_batch()
+            batch = self._last_batch(run_id)
             if batch is not None:
                 self._hurry(batch)
                 self._changed.wait_for(lambda: batch is not self._filling and batch is not self._writing)
@@ -283,6 +279,8 @@ class GroupCommit:
     def _raise_failure(self, run_id: str = "") -> None:
         if self._failure is not None:
             self._failure_was_told = True
+            if isinstance(self._failure, StoreError):
+                raise StoreError(str(self._failure)) from self._failure
             raise StoreError(
                 f"{self._sink.name} could not be written: {self._failure}; what was committed before is kept, "
                 "nothing more is accepted: mend the cause, then resume the run"

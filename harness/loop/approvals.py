@@ -60,8 +60,9 @@ class Approvals:
         return tuple(entry.question for entry in self._open.values())
 
     async def decide(self, question: ApprovalRequested) -> ApprovalDecided:
-        """Ask, wait for the answer, and record both."""
-        self._log.emit(question)
+        """Ask, unless it is asked already, wait for the answer, and record both."""
+        if self._log.state.waiting.get(question.key) != question:
+            self._log.emit(question)
         decided = self._log.past.decision(question.key, question.number)
         if decided is None:
             if not self._log.past.live:
@@ -76,6 +77,15 @@ class Approvals:
         decided = _decided(question, decision, by=by)
         self._log.emit(decided)
         return decided
+
+    def settle_left(self, question: ApprovalRequested) -> ApprovalDecided | None:
+        """Record the answer that was left to a question which nobody waits for; None if there is none."""
+        for answer in self._left():
+            if (answer.key, answer.number) == (question.key, question.number):
+                decided = _as_answered(question, answer)
+                self._log.emit(decided)
+                return decided
+        return None
 
     def give(self, answer: Answer) -> bool:
         """Take an answer that was left; return False if the run has been suspended without it.
@@ -115,20 +125,8 @@ class Approvals:
             await entry.answered.wait()
         finally:
             del self._open[question.key]
-        answer = entry.answer
-        assert answer is not None
-        late = question.expires_at is not None and answer.at > question.expires_at
-        return ApprovalDecided(
-            agent=question.agent,
-            key=question.key,
-            number=question.number,
-            kind=question.kind,
-            decision="expired" if late else answer.decision,
-            arguments=answer.arguments,
-            content=answer.content,
-            by=answer.by,
-            reason=answer.reason,
-        )
+        assert entry.answer is not None
+        return _as_answered(question, entry.answer)
 
     def _collect(self) -> None:
         for answer in self._left():
@@ -181,8 +179,9 @@ def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer
         )
     if reply.arguments is not None and question.kind != "permission":
         raise UsageError(f"the arguments of {question.key} cannot be changed any more: it has begun")
+    content: Mapping[str, Any] | None = None
     if question.kind == "elicitation" and reply.allow:
-        _check_content(question, reply.content)
+        content = _checked(question, reply.content or {})
     decision = _DECISIONS[question.kind][bool(reply.allow if reply.happened is None else reply.happened)]
     return Answer(
         key=question.key,
@@ -190,20 +189,22 @@ def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer
         decision=decision,
         at=at,
         arguments=reply.arguments,
-        content=reply.content if decision == "answered" else None,
+        content=content,
         by=reply.by,
         reason=reply.reason,
     )
 
 
-def _check_content(question: ApprovalRequested, content: Mapping[str, Any] | None) -> None:
+def _checked(question: ApprovalRequested, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer to an elicitation if its form allows it; some forms only want a yes."""
     validator = schema_validator(question.form or {})
-    faults = schema_faults(validator, dict(content or {})) if validator else []
-    if content is None or faults:
+    faults = schema_faults(validator, dict(content)) if validator else []
+    if faults:
         raise UsageError(
             f"{question.key} wants an answer of this form: {question.form}"
             + "".join(f"\n  {fault}" for fault in faults)
         )
+    return content
 
 
 def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRequested:
@@ -232,6 +233,21 @@ def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRe
         else f"no call {call!r}"
     )
     raise UsageError(f"{what}; these wait:\n{listed}")
+
+
+def _as_answered(question: ApprovalRequested, answer: Answer) -> ApprovalDecided:
+    late = question.expires_at is not None and answer.at > question.expires_at
+    return ApprovalDecided(
+        agent=question.agent,
+        key=question.key,
+        number=question.number,
+        kind=question.kind,
+        decision="expired" if late else answer.decision,
+        arguments=answer.arguments,
+        content=answer.content,
+        by=answer.by,
+        reason=answer.reason,
+    )
 
 
 def _decided(question: ApprovalRequested, decision: Decision, *, by: str) -> ApprovalDecided:

@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 _ENDS_THE_RUN = (StoreError, RequiredServerFailed, Divergence)
 """Errors that no model can mend and that concern more than one call."""
 
+MOST_ATTEMPTS = 20
+"""Attempts at one call after which its server is asked no more: each asked a person something."""
+
 _DONE_BEFORE = (
     "this call had begun when its process ended; a person found that it did take effect. Its result is lost"
 )
@@ -95,6 +98,10 @@ class _Call:
     call: ToolCall
     questions: int = field(default=0, init=False)
     """How many questions it has raised."""
+    asked_before: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested], init=False)
+    """Questions that attempts raised while they went on, and before they had a result."""
+    said_before: dict[int, ApprovalDecided] = field(default_factory=dict[int, ApprovalDecided], init=False)
+    """The answers to them, by number."""
 
     def __post_init__(self) -> None:
         self.key = f"{self.agent.path}/turn-{self.turn}/{self.index}"
@@ -204,6 +211,8 @@ class _Call:
             if isinstance(outcome, ToolCallFinished):
                 return await self._recorded_output(outcome, attempt)
             was_begun = past.check == "everything" and past.begun(self.key, attempt)
+            if was_begun:
+                self._go_through_questions(attempt, is_open=outcome is None)
             if outcome is None and self.effect == "once" and was_begun:
                 outcome = self._question("in_doubt", message="it had begun when its process ended")
             if outcome is None:
@@ -213,6 +222,8 @@ class _Call:
                 try:
                     return await self._invoke(arguments, answer)
                 except InputRequired as required:
+                    if attempt == MOST_ATTEMPTS:
+                        return _refusal("tool", f"its server asked {attempt} times, and still does not go on")
                     outcome = self._inquiry(required.inquiry)
             else:
                 self.questions = outcome.number
@@ -295,10 +306,37 @@ class _Call:
 
     async def _ask_meanwhile(self, inquiry: Inquiry) -> InquiryAnswer:
         """Ask while the call goes on; see `harness.tools.port.AskPerson`."""
-        question = replace(self._inquiry(inquiry), inline=True)
-        with self.agent.activity.paused():
-            decided = await self._decide(question)
+        question = self._asked_before(inquiry) or replace(self._inquiry(inquiry), inline=True)
+        decided = self.said_before.get(question.number)
+        if decided is None:
+            with self.agent.activity.paused():
+                decided = await self._decide(question)
         return InquiryAnswer(inquiry, decided.content)
+
+    def _go_through_questions(self, attempt: int, *, is_open: bool) -> None:
+        """Do again what an attempt asked before its process ended; take an answer that was left since."""
+        past, approvals = self.agent.log.past, self.agent.approvals
+        for event in past.asked_meanwhile(self.key, attempt):
+            self.agent.emit(event)
+            if isinstance(event, ApprovalRequested):
+                self.asked_before.append(event)
+            else:
+                self.said_before[event.number] = event
+        waiting = self.agent.log.state.waiting.get(self.key)
+        if is_open and past.live and waiting is not None:
+            left = approvals.settle_left(waiting)
+            if left is not None:
+                self.said_before[left.number] = left
+
+    def _asked_before(self, inquiry: Inquiry) -> ApprovalRequested | None:
+        """Return the question, answered or waiting, by which an earlier attempt asked for the same."""
+        waiting = self.agent.log.state.waiting.get(self.key)
+        for question in self.asked_before:
+            counts = question == waiting or question.number in self.said_before
+            if counts and _inquiry_of(question) == inquiry:
+                self.asked_before.remove(question)
+                return question
+        return None
 
     async def _decide(self, question: ApprovalRequested) -> ApprovalDecided:
         if self.agent.log.past.live and self.agent.log.past.decision(question.key, question.number) is None:

@@ -73,6 +73,8 @@ class Diverged(Divergence):
         did = event.type if event else "nothing more"
         holds = recorded.event.type if recorded else "nothing more"
         what = f"{did} is not as recorded" if did == holds else f"{did} where the record has {holds}"
+        if isinstance(event, ModelCallStarted) and did == holds:
+            what = "the request is not the recorded one"
         super().__init__(f"{place}: {what}")
 
 
@@ -196,6 +198,8 @@ class Past:
                 found.append(event)
             elif isinstance(event, ApprovalDecided) and event.number in numbers:
                 found.append(event)
+            elif isinstance(event, ToolCallStarted):
+                break
         return found
 
     def question(self, key: str, number: int, kind: QuestionKind) -> ApprovalRequested | None:

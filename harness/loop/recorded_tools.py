@@ -23,14 +23,13 @@ def recorded_tools(
     for definition in began.tools:
         if "." in definition.name:
             now = today.get(definition.name)
-            tools.append(
-                Tool(
-                    definition,
-                    now.invoke if now else _is_gone,
-                    effects.get(definition.name, "once"),
-                    today=now.definition if now else None,
-                )
-            )
+            effect = effects.get(definition.name, "once")
+            if now and now.definition == definition and now.effect == effect:
+                # As it was, and its schema has been checked already, which takes a millisecond.
+                tools.append(now)
+            else:
+                invoke = now.invoke if now else _is_gone
+                tools.append(Tool(definition, invoke, effect, today=now.definition if now else None))
     return tools
 
 

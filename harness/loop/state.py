@@ -46,7 +46,7 @@ from harness.events import (
     TurnFinished,
     TurnStarted,
 )
-from harness.messages import Usage
+from harness.messages import ToolDefinition, Usage
 
 
 @dataclass
@@ -57,6 +57,7 @@ class AgentState:
     name: str
     model: str
     depth: int
+    tools: tuple[ToolDefinition, ...] = ()
     window: Window = field(default_factory=Window)
     turns: int = 0
     usage: Usage = Usage()
@@ -148,7 +149,7 @@ def _run_finished(state: RunState, event: RunFinished) -> None:
 
 
 def _agent_run_started(state: RunState, event: AgentRunStarted) -> None:
-    state.agents[event.agent] = AgentState(event.agent, event.name, event.model, event.depth)
+    state.agents[event.agent] = AgentState(event.agent, event.name, event.model, event.depth, event.tools)
 
 
 def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
@@ -219,6 +220,7 @@ def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
 def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
     agent = state.agents[event.agent]
     _, arguments = agent.running.pop(event.key, ("", ""))
+    state.waiting.pop(event.key, None)
     if event.whole is not None:
         state.whole_results[event.key] = event.whole
     if event.is_error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.events import (
+    ApprovalRequested,
     ModelCallFinished,
     ModelCallStarted,
     Recorded,
@@ -157,6 +158,8 @@ def _open_calls(kept: Iterable[Recorded], *, in_doubt: bool) -> list[str]:
             case ToolCallStarted() if "." in event.tool:
                 begun[event.key] = event.effect == "once"
             case ToolCallFinished():
+                begun.pop(event.key, None)
+            case ApprovalRequested(kind="elicitation", inline=False):
                 begun.pop(event.key, None)
             case _:
                 pass

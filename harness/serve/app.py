@@ -27,8 +27,9 @@ from harness.serve.problems import answer_problem
 from harness.serve.reception import Reception
 from harness.serve.serving import Serving
 from harness.serve.spans import ServerSpans
-from harness.team import Team
+from harness.team import Team, load_team
 
+_ANY_SIZE = 1 << 40
 _CHECKED_BY_GUARD = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
@@ -54,17 +55,20 @@ def create_app(
         overrides: `a.b.c=value` settings over the team file.
         trace: A file to which spans are written as OTLP JSON lines.
         tracer: Makes the span of each request; the global OpenTelemetry one by default.
+
+    Raises:
+        TeamError: The team file is wrong.
     """
-    chosen = options or ServeOptions()
+    given = load_team(team, overrides=overrides) if isinstance(team, str | Path) else team
+    spec = given.team.spec if isinstance(given, Harness) else given.spec
+    chosen = (options or ServeOptions()).settled(spec)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            harness = team
+            harness = given
             if not isinstance(harness, Harness):
-                harness = await stack.enter_async_context(
-                    open_harness(harness, store=store, overrides=overrides, trace=trace)
-                )
+                harness = await stack.enter_async_context(open_harness(harness, store=store, trace=trace))
             served = await stack.enter_async_context(opened(harness, chosen))
             app.state.serving = served
             yield {"serving": served}
@@ -81,6 +85,7 @@ def create_app(
 @asynccontextmanager
 async def opened(harness: Harness, options: ServeOptions) -> AsyncGenerator[Serving]:
     """Serve the runs of `harness` for as long as the context lasts."""
+    options = options.settled(harness.team.spec)
     reception = Reception(harness, options)
     if options.carry_on:
         await reception.look_back()
@@ -90,7 +95,7 @@ async def opened(harness: Harness, options: ServeOptions) -> AsyncGenerator[Serv
         mcp = team_server(reception, following)
         # Makes the session manager, which our own endpoint hands requests to.
         mcp.streamable_http_app(
-            max_request_body_size=options.body_limit, transport_security=_CHECKED_BY_GUARD
+            max_request_body_size=options.body_limit or _ANY_SIZE, transport_security=_CHECKED_BY_GUARD
         )
         serving = Serving(reception, following, options, mcp, anyio.Event())
         async with mcp.session_manager.run():

@@ -21,7 +21,8 @@ from harness.serve.chat_stream import ChatStream
 from harness.serve.chat_task import ChatRequest
 from harness.serve.problems import Refusal, json_response, read_json
 from harness.serve.reception import Order, Reception
-from harness.serve.serving import current_traceparent, serving
+from harness.serve.serving import serving
+from harness.serve.spans import current_traceparent
 
 
 async def list_models(request: Request) -> Response:

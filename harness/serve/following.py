@@ -32,8 +32,8 @@ log = logging.getLogger("harness.serve")
 TAIL = 256
 """Events of a run that are kept for readers that keep up."""
 
-PAGE = 256
-"""Events read from the journal at once."""
+PAGE = 32
+"""Events read from the journal at once: all that a slow reader holds, and an event may be large."""
 
 COMMIT_SECONDS = 0.02
 """Between two waits for the disk; all runs share them."""

@@ -94,6 +94,8 @@ class Guard:
     def _bounded(self, headers: Headers, receive: Receive) -> Receive:
         """Return `receive`, refusing a body beyond the limit as soon as it is known to be."""
         limit = self._options.body_limit
+        if limit is None:
+            return receive
         message = f"the body has more than {limit:,} bytes"
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:

@@ -33,7 +33,7 @@ from harness.serve.mcp_questions import (
 from harness.serve.options import ServeOptions
 from harness.serve.problems import Refusal
 from harness.serve.reception import Order, Reception
-from harness.serve.serving import current_traceparent
+from harness.serve.spans import current_traceparent
 from harness.serve.telling import progress_line
 from harness.tools.launch import root_logger_kept
 from harness.version import version

@@ -18,7 +18,7 @@ from harness.journal.port import RunSummary
 from harness.loop.state import fold
 from harness.messages import Image, Message, user
 from harness.run import Run, RunResult
-from harness.serve.options import ALL_AGENTS, ServeOptions
+from harness.serve.options import ServeOptions
 from harness.serve.problems import Refusal
 
 log = logging.getLogger("harness.serve")
@@ -79,10 +79,7 @@ class Reception:
     @property
     def agents(self) -> tuple[str, ...]:
         """Names of the agents that clients may start at, the default one first."""
-        spec = self.harness.team.spec
-        named = self.options.agents or (spec.entry,)
-        exposed = tuple(spec.agents) if ALL_AGENTS in named else named
-        return tuple(sorted(exposed, key=lambda name: name != spec.entry))
+        return self.options.agents
 
     async def start(self, order: Order) -> Run:
         """Start a run.
@@ -227,7 +224,7 @@ class Reception:
     async def carry_on(self) -> None:
         """Carry them on, the oldest first, as many at once as there is room for."""
         for run_id in tuple(self.expected):
-            while len(self.harness.live) >= self.options.max_runs:
+            while not self._has_room():
                 await self._one_ends()
             try:
                 if not self.draining and run_id not in self.harness.live:
@@ -304,8 +301,11 @@ class Reception:
             for run in self.harness.live.values():
                 tasks.start_soon(wait, run)
 
+    def _has_room(self) -> bool:
+        return self.options.max_runs is None or len(self.harness.live) < self.options.max_runs
+
     def _check_room(self) -> None:
-        if len(self.harness.live) >= self.options.max_runs:
+        if not self._has_room():
             raise Refusal(
                 429,
                 f"{self.options.max_runs} runs go on already",

@@ -25,7 +25,8 @@ from harness.run import Run
 from harness.serve.guard import CLIENT
 from harness.serve.problems import Refusal, json_response, read_json
 from harness.serve.reception import Answer, Order
-from harness.serve.serving import current_traceparent, serving
+from harness.serve.serving import serving
+from harness.serve.spans import current_traceparent
 from harness.serve.sse import event_stream, stream_response, wanted_after
 from harness.serve.status import run_status, summary_status
 from harness.views import json_line

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import anyio
 from mcp.server.mcpserver import MCPServer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 
 from harness.serve.following import Following
@@ -35,10 +34,3 @@ class Serving:
 def serving(request: Request) -> Serving:
     """Return what serves this request."""
     return request.state.serving
-
-
-def current_traceparent() -> str:
-    """Return the W3C trace context of the request that is being answered; empty if it has none."""
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier.get("traceparent", "")

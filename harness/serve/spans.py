@@ -52,3 +52,10 @@ class ServerSpans:
             if route:
                 span.set_attribute("http.route", route)
                 span.update_name(f"{method} {route}")
+
+
+def current_traceparent() -> str:
+    """Return the W3C trace context of the request that is being answered; empty if it has none."""
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier.get("traceparent", "")

@@ -6,7 +6,7 @@ Source: HTML Living Standard, section 9.2.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
@@ -18,6 +18,9 @@ from harness.serve.problems import Refusal
 from harness.views import event_view, json_line
 
 log = logging.getLogger("harness.serve")
+
+PIECE = 1 << 14
+"""Bytes that are handed to the connection at once, or one event if that is larger."""
 
 RETRY_MILLISECONDS = 1000
 """How long a client waits before it connects again."""
@@ -38,7 +41,10 @@ async def event_stream(
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
     try:
         async for batch in following.events(run_id, after=after, silence_seconds=keep_alive_seconds):
-            yield b"".join(map(_encoded, batch)) or b": nothing new\n\n"
+            for piece in _pieces(batch):
+                yield piece
+            if not batch:
+                yield b": nothing new\n\n"
     except StoreError as error:
         # Whoever reads will come back and then be told.
         log.warning("the events of run %s break off: %s", run_id, error)
@@ -67,6 +73,18 @@ def wanted_after(request: Request) -> int:
 def comment(text: str) -> bytes:
     """Return a comment; clients pass over it."""
     return f": {' '.join(text.split())}\n\n".encode()
+
+
+def _pieces(batch: Sequence[Recorded]) -> Iterator[bytes]:
+    """Yield the events encoded, several small ones at once."""
+    piece = b""
+    for recorded in batch:
+        piece += _encoded(recorded)
+        if len(piece) >= PIECE:
+            yield piece
+            piece = b""
+    if piece:
+        yield piece
 
 
 def _encoded(recorded: Recorded) -> bytes:

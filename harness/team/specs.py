@@ -283,7 +283,8 @@ class ServeSpec(Spec):
     max_concurrent: Count | None = None
     """How many runs may be under way at once; more are turned away. No limit if not given."""
     requests_per_minute: Count | None = None
-    """How many requests are accepted in a minute, from all callers together. No limit if not given."""
+    """How many requests are accepted in a minute from one caller, known by its token or its address. No limit
+    if not given."""
     max_body: ByteCount = 10_000_000
     """The largest body a request may have, such as `512kB` or `10MB`."""
 

@@ -4,27 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, CallToolResult
+from mcp_types import (
+    CONNECTION_CLOSED,
+    HEADER_MISMATCH,
+    URL_ELICITATION_REQUIRED,
+    CallToolResult,
+    InputRequiredResult,
+    InputResponses,
+    RequestParamsMeta,
+)
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
 from harness.errors import ToolError, ToolServerError, innermost
 from harness.team import ServerSpec
 from harness.tools.http import NOT_DELIVERED, REFUSED
+from harness.tools.inquiries import inquiry_before
 from harness.tools.launch import child_client, child_server, http_client, module_client
-from harness.tools.port import ReportProgress, ignore_progress
+from harness.tools.listing import list_tools
+from harness.tools.port import CallContext, InputRequired
 from harness.tools.session import CLOSE_SECONDS, Session
+from harness.tools.sieve import ToolSieve
 from harness.tools.stdio import ChildServer
+from harness.tools.under_way import UnderWay
 
 MAX_IN_FLIGHT = 32
-"""Calls at one server at a time; more only wait in its pipe."""
+"""Calls at one server at a time, without those that wait for a person; more only wait in its pipe."""
 
 SHOWN_TAIL_LINES = 5
 
@@ -38,6 +52,48 @@ class _Lost(Exception):
         super().__init__(reason)
         self.ran = ran
         """Whether the call may have taken effect."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a call sends to a server."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    meta: Mapping[str, Any] | None
+
+    async def send(
+        self,
+        client: Client,
+        sieve: ToolSieve,
+        call: UnderWay,
+        responses: InputResponses | None,
+        state: str | None,
+    ) -> CallToolResult | InputRequiredResult:
+        """Send it, and once more if the listing has changed that says which headers go along."""
+
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            call.heard()
+            call.context.report_progress(progress, total, message or "")
+
+        async def send() -> CallToolResult | InputRequiredResult:
+            return await client.session.call_tool(
+                self.tool,
+                dict(self.arguments),
+                progress_callback=on_progress,
+                input_responses=responses,
+                request_state=state,
+                meta=cast("RequestParamsMeta | None", self.meta and dict(self.meta)),
+                allow_input_required=True,
+            )
+
+        try:
+            return await send()
+        except MCPError as error:
+            if error.error.code != HEADER_MISMATCH:
+                raise
+        await list_tools(client, sieve, anew=True)
+        return await send()
 
 
 class Connection:
@@ -54,7 +110,7 @@ class Connection:
         self._unfinished: set[Session] = set()
         self._child: ChildServer | None = None
         self._closed = False
-        self._in_flight = anyio.Semaphore(MAX_IN_FLIGHT, fast_acquire=True)
+        self._places = anyio.Semaphore(MAX_IN_FLIGHT, fast_acquire=True)
 
     @property
     def transport(self) -> Transport:
@@ -73,9 +129,9 @@ class Connection:
         self,
         tool: str,
         arguments: Mapping[str, Any],
+        context: CallContext,
         *,
         retry: bool,
-        progress: ReportProgress = ignore_progress,
         meta: Mapping[str, Any] | None = None,
     ) -> CallToolResult:
         """Run a tool and return its result.
@@ -86,17 +142,18 @@ class Connection:
             meta: Sent along as `_meta`.
 
         Raises:
+            InputRequired: The server wants to know something first.
             ToolServerError: The server was lost, or nothing was heard from it for the call timeout.
-            ToolError: The server refused the call.
+            ToolError: The server refused the call, or a person refused to answer.
         """
         for last_attempt in (False, True):
             session = await self._open()
+            call = UnderWay(context, patience=self.spec.timeouts.call, places=self._places)
             try:
-                async with self._in_flight:
-                    return await self._call(session, tool, arguments, progress, meta)
+                return await self._call(session, call, _Request(tool, arguments, meta))
             except _Lost as loss:
                 session.lose()
-                if last_attempt or (loss.ran and not retry):
+                if last_attempt or (loss.ran and not (retry and not call.has_asked)):
                     await self._complain(session, tool, loss)
         raise AssertionError("unreachable")
 
@@ -107,48 +164,30 @@ class Connection:
             for session in self._unfinished:
                 ending.start_soon(session.end)
 
-    async def _call(
-        self,
-        session: Session,
-        tool: str,
-        arguments: Mapping[str, Any],
-        report_progress: ReportProgress,
-        meta: Mapping[str, Any] | None,
-    ) -> CallToolResult:
-        patience = self.spec.timeouts.call
-        with (
-            anyio.CancelScope(deadline=anyio.current_time() + patience) as scope,
-            session.calling() as client,
-        ):
-
-            async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-                scope.deadline = anyio.current_time() + patience
-                report_progress(progress, total, message or "")
-
-            try:
-                return await client.call_tool(
-                    tool,
-                    dict(arguments),
-                    progress_callback=on_progress,
-                    meta=None if meta is None else dict(meta),  # pyright: ignore[reportArgumentType]
-                )
-            except MCPError as error:
-                self._translate(session, tool, error)
-            except ValidationError as error:
-                raise ToolError(
-                    f"{tool} answered something that is not MCP: {_first_fault(error)}"
-                ) from error
-            except RuntimeError as error:
-                if session.lost:
-                    raise _Lost(str(error), ran=True) from error
-                raise ToolError(
-                    f"{tool} returned something its own output schema does not allow: {error}"
-                ) from error
+    async def _call(self, session: Session, call: UnderWay, request: _Request) -> CallToolResult:
+        tool = request.tool
+        async with call.going_on():
+            with session.calling(call) as client:
+                try:
+                    send = partial(request.send, client, session.sieve, call)
+                    return await call.result(send, meanwhile=session.is_asked_meanwhile)
+                except MCPError as error:
+                    self._translate(session, call, tool, error)
+                except ValidationError as error:
+                    raise ToolError(
+                        f"{tool} answered something that is not MCP: {_first_fault(error)}"
+                    ) from error
+                except RuntimeError as error:
+                    if session.lost:
+                        raise _Lost(str(error), ran=True) from error
+                    raise ToolError(
+                        f"{tool} returned something its own output schema does not allow: {error}"
+                    ) from error
         raise ToolServerError(
-            f"{self.name}.{tool} gave no sign of life for {patience:g} s; the call was cancelled"
+            f"{self.name}.{tool} gave no sign of life for {self.spec.timeouts.call:g} s; the call was cancelled"
         )
 
-    def _translate(self, session: Session, tool: str, error: MCPError) -> NoReturn:
+    def _translate(self, session: Session, call: UnderWay, tool: str, error: MCPError) -> NoReturn:
         """Raise what an error of the protocol means.
 
         Servers use the code of a closed connection for errors of their own as well; over pipes it
@@ -161,6 +200,10 @@ class Connection:
             raise _Lost(message, ran=True) from error
         if code == REFUSED:
             raise ToolServerError(f"the server {self.name} did not run {tool}: {message}") from error
+        if code == URL_ELICITATION_REQUIRED and call.context.ask is not None:
+            inquiry = inquiry_before(error.error)
+            if inquiry is not None:
+                raise InputRequired(inquiry) from error
         raise ToolError(message) from error
 
     async def _complain(self, session: Session, tool: str, loss: _Lost) -> NoReturn:
@@ -204,11 +247,11 @@ class Connection:
 
     def _client(self, session: Session) -> AbstractAsyncContextManager[Client]:
         if self.spec.module:
-            return module_client(self.spec, self._base)
+            return module_client(self.spec, self._base, session)
         if self.spec.url:
             return http_client(self.spec, session)
         self._child = child_server(self.spec, self._base, session)
-        return child_client(self._child)
+        return child_client(self._child, session)
 
     def _last_words(self) -> str:
         child = self._child

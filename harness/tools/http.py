@@ -15,6 +15,7 @@ from typing import Any, cast
 import httpx2
 import orjson
 from mcp import Client
+from mcp.client.session import ElicitationFnT
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND
@@ -51,8 +52,8 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def open_http(endpoint: Endpoint) -> AsyncGenerator[Client]:
-    """Yield a client of the server at `endpoint`."""
+async def open_http(endpoint: Endpoint, elicit: ElicitationFnT | None = None) -> AsyncGenerator[Client]:
+    """Yield a client of the server at `endpoint`, whose questions go to `elicit`."""
     timeout = httpx2.Timeout(endpoint.call_seconds, connect=endpoint.connect_seconds, read=None)
     async with (
         _FaultTolerantClient(headers=dict(endpoint.headers), timeout=timeout) as http,
@@ -60,7 +61,9 @@ async def open_http(endpoint: Endpoint) -> AsyncGenerator[Client]:
             received,
             to_send,
         ),
-        Client(_Opened(_SiftedStream(received, endpoint.sieve), to_send)) as client,
+        Client(
+            _Opened(_SiftedStream(received, endpoint.sieve), to_send), elicitation_callback=elicit
+        ) as client,
     ):
         yield client
 

@@ -155,8 +155,8 @@ def _bind(connection: Connection, listed: ListedTool) -> Tool:
         result = await connection.call(
             listed.name,
             arguments,
+            context,
             retry=repeatable or keyed,
-            progress=context.report_progress,
             meta={IDEMPOTENCY_KEY: f"{context.run_id}/{context.key}"} if keyed else None,
         )
         return _output(result)

@@ -19,7 +19,7 @@ from harness.tools.session import Session
 from harness.tools.stdio import ChildServer, open_stdio
 
 
-def module_client(spec: ServerSpec, base: Path) -> AbstractAsyncContextManager[Client]:
+def module_client(spec: ServerSpec, base: Path, session: Session) -> AbstractAsyncContextManager[Client]:
     """Return a client of a Python module that runs in this process.
 
     Raises:
@@ -32,7 +32,7 @@ def module_client(spec: ServerSpec, base: Path) -> AbstractAsyncContextManager[C
         create: Callable[..., Any] = getattr(importlib.import_module(module), attribute or "create")
         arguments: Mapping[str, Any] = spec.args if isinstance(spec.args, dict) else {}
         with root_logger_kept():
-            return Client(create(base=base, **arguments))
+            return Client(create(base=base, **arguments), elicitation_callback=session.elicit)
     except SystemExit as error:
         raise ToolServerError(
             f"the module {module} called exit({error.code}) while it was imported"
@@ -69,9 +69,9 @@ def child_server(spec: ServerSpec, base: Path, session: Session) -> ChildServer:
     )
 
 
-def child_client(server: ChildServer) -> AbstractAsyncContextManager[Client]:
+def child_client(server: ChildServer, session: Session) -> AbstractAsyncContextManager[Client]:
     """Return a client of a process of its own."""
-    return Client(open_stdio(server))
+    return Client(open_stdio(server), elicitation_callback=session.elicit)
 
 
 def http_client(spec: ServerSpec, session: Session) -> AbstractAsyncContextManager[Client]:
@@ -79,7 +79,8 @@ def http_client(spec: ServerSpec, session: Session) -> AbstractAsyncContextManag
     assert spec.url is not None
     headers = {name: value.get_secret_value() for name, value in spec.headers.items()}
     timeouts = spec.timeouts
-    return open_http(Endpoint(spec.url, headers, timeouts.connect, timeouts.call, session.sieve))
+    endpoint = Endpoint(spec.url, headers, timeouts.connect, timeouts.call, session.sieve)
+    return open_http(endpoint, session.elicit)
 
 
 def read_environment(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from mcp import Client
+from mcp.client.caching import CacheMode
 from mcp_types import Tool as ListedTool
 from pydantic import ValidationError
 
@@ -16,28 +17,30 @@ MAX_PAGES = 100
 _log = logging.getLogger(__name__)
 
 
-async def list_tools(client: Client, sieve: ToolSieve) -> list[ListedTool]:
+async def list_tools(client: Client, sieve: ToolSieve, *, anew: bool = False) -> list[ListedTool]:
     """Return the tools of all pages, the first of those that share a name.
 
     Args:
         sieve: The one in the client's transport; switched on if the listing does not pass as it is.
+        anew: Whether to ask the server even if it said that its last answer still holds.
     """
+    mode: CacheMode = "refresh" if anew else "use"
     try:
-        return await _read_pages(client)
+        return await _read_pages(client, mode)
     except ValidationError:
         sieve.version = client.protocol_version
-    tools = await _read_pages(client)
+    tools = await _read_pages(client, mode)
     if sieve.dropped:
         _log.warning("left out malformed tools: %s", ", ".join(sieve.dropped))
     return tools
 
 
-async def _read_pages(client: Client) -> list[ListedTool]:
+async def _read_pages(client: Client, mode: CacheMode) -> list[ListedTool]:
     tools: dict[str, ListedTool] = {}
     cursor: str | None = None
     seen: set[str] = set()
     for _ in range(MAX_PAGES):
-        page = await client.list_tools(cursor=cursor)
+        page = await client.list_tools(cursor=cursor, cache_mode=mode)
         for tool in page.tools:
             tools.setdefault(tool.name, tool)
         cursor = page.next_cursor

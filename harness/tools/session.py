@@ -8,19 +8,33 @@ call under way has left it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
 
 import anyio
 from mcp import Client
+from mcp.client import ClientRequestContext
+from mcp_types import INVALID_PARAMS, ElicitRequestParams, ElicitResult, ErrorData
 from mcp_types import Tool as ListedTool
 
-from harness.errors import innermost
+from harness.errors import ToolError, innermost
+from harness.tools.inquiries import inquiry_meanwhile, response_to
 from harness.tools.listing import list_tools
 from harness.tools.sieve import ToolSieve
+from harness.tools.under_way import UnderWay
 
 CLOSE_SECONDS = 8.0
 """How long a session may take to end before it is cancelled."""
+
+TELL_APART_SECONDS = 10.0
+"""How long a server's question waits for the other calls to end that it might belong to."""
+
+_calling: ContextVar[UnderWay | None] = ContextVar("_calling", default=None)
+"""The call that whatever runs here was caused by. HTTP carries it to the stream of the call's answer."""
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -41,7 +55,12 @@ class Session:
         self._connect_seconds = connect_seconds
         self._deadline = anyio.current_time() + connect_seconds
         self._client: Client | None = None
-        self._calls = 0
+        self._calls: set[UnderWay] = set()
+        self._unassigned = 0
+        """Questions of the server that belong to one of the calls, it is not known which."""
+        self._abandoned = 0
+        """How many calls were cancelled; the server may not have noticed."""
+        self._fewer_calls = anyio.Event()
         self._answered = anyio.Event()
         self._stop = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -87,17 +106,67 @@ class Session:
             return ConnectionError("it was closed while it was starting")
         return self.error
 
+    @property
+    def is_asked_meanwhile(self) -> bool:
+        """Whether the server asks in the middle of calls, as was done until 2025."""
+        return self._client is not None and self._client.session.initialize_result is not None
+
     @contextmanager
-    def calling(self) -> Generator[Client]:
+    def calling(self, call: UnderWay) -> Generator[Client]:
         """Yield the client, and keep it open meanwhile."""
         assert self._client is not None
-        self._calls += 1
+        self._calls.add(call)
+        token = _calling.set(call)
         try:
             yield self._client
+        except anyio.get_cancelled_exc_class():
+            self._abandoned += 1
+            raise
         finally:
-            self._calls -= 1
+            _calling.reset(token)
+            self._calls.remove(call)
+            self._fewer_calls.set()
+            self._fewer_calls = anyio.Event()
             if self.lost and not self._calls:
                 self._stop.set()
+
+    async def elicit(
+        self, context: ClientRequestContext, params: ElicitRequestParams
+    ) -> ElicitResult | ErrorData:
+        """Have a person asked what the server wants to know; see `mcp.Client.elicitation_callback`.
+
+        Declined if nobody can be asked for the call, or it cannot be told which call it is.
+        """
+        call = await self._asking_call()
+        if call is None or call.context.ask is None:
+            return ElicitResult(action="decline")
+        try:
+            answer = await call.ask(inquiry_meanwhile(params))
+            return ElicitResult(action="cancel") if answer is None else response_to(answer)
+        except ToolError as error:
+            return ErrorData(code=INVALID_PARAMS, message=str(error))
+
+    async def _asking_call(self) -> UnderWay | None:
+        """Return the call that the server asks for.
+
+        The protocol does not say. It is known where the transport knows it, and otherwise when no
+        other call is left that it might be.
+        """
+        call = _calling.get()
+        if call in self._calls:
+            return call
+        abandoned = self._abandoned
+        self._unassigned += 1
+        try:
+            with anyio.move_on_after(TELL_APART_SECONDS):
+                while len(self._calls) > self._unassigned:
+                    await self._fewer_calls.wait()
+        finally:
+            self._unassigned -= 1
+        if len(self._calls) == 1 and self._abandoned == abandoned:
+            return next(iter(self._calls))
+        _log.warning("a server's question was declined: it cannot be told which call it belongs to")
+        return None
 
     def lose(self) -> None:
         """Take no more calls, and end when those under way are done."""

@@ -107,6 +107,15 @@ class Tracing:
             self._projectors.pop(run_id, None)
             self._untraceable.discard(run_id)
 
+    @property
+    def resource(self) -> Resource:
+        """Who is traced."""
+        return self._resource
+
+    def take(self, span: ReadableSpan) -> None:
+        """Deliver a finished span of something else than a run."""
+        self._put(span)
+
     def skip(self, run_id: str, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
         """Take the events before a run's resumption; see `SpanProjector.skip`."""
         try:

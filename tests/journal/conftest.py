@@ -3,12 +3,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from postgres_cluster import PostgresCluster
+from postgres_proxy import Proxy
 
 import harness
+from harness.journal.postgres import PostgresJournal
 
 WRITER = Path(__file__).with_name("writing_process.py")
 
@@ -55,3 +59,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"mounting a small file system is not permitted: {mounted.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+async def journal(postgres: str) -> AsyncIterator[PostgresJournal]:
+    """A PostgreSQL store open for writing; what holds for every kind is tested with one of each."""
+    journal = PostgresJournal(postgres)
+    yield journal
+    await journal.close()
+
+
+@pytest.fixture
+async def other(postgres: str) -> AsyncIterator[PostgresJournal]:
+    """What another process would hold."""
+    journal = PostgresJournal(postgres)
+    yield journal
+    await journal.close()
+
+
+@pytest.fixture
+def proxy(postgres_cluster: PostgresCluster) -> Iterator[Proxy]:
+    with tempfile.TemporaryDirectory(prefix="harness-proxy-") as folder:
+        proxy = Proxy(Path(folder), postgres_cluster.folder)
+        yield proxy
+        proxy.stop()

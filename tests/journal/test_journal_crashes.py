@@ -9,11 +9,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 from journal_samples import a_run, numbered, turn
 
+from harness.errors import RunTaken
 from harness.events import Event
-from harness.journal import SqliteJournal, open_journal
+from harness.journal import Journal, open_journal
 
 pytestmark = pytest.mark.anyio
 
@@ -24,29 +26,45 @@ def turns(count: int) -> list[Event]:
     return [event for number in range(count) for event in turn(number)]
 
 
-def readable(path: Path) -> int:
+def readable(place: Path | str) -> int:
     """Return how many events can be read, after checking that they are what was written, without a gap."""
-    found = list(SqliteJournal.open_reader(path).read("run"))
+    found = list(open_journal(place, write=False).read("run"))
     assert found == numbered(turns(len(found) // len(turn(0)) + 1))[: len(found)]
     return len(found)
 
 
+@pytest.fixture(params=["file", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "file":
+        return tmp_path / "journal.db"
+    return request.getfixturevalue("postgres")
+
+
+async def claim(journal: Journal, run_id: str = "run") -> None:
+    """Claim a run as soon as its dead writer counts as dead."""
+    with anyio.fail_after(20):
+        while True:
+            try:
+                return await journal.claim(run_id)
+            except RunTaken:
+                await anyio.sleep(0.1)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 100])
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, in_process: Start, count: int):
-    process = in_process("die", tmp_path / "journal.db", count)
+async def test_what_was_acknowledged_survives_a_kill(place: Path | str, in_process: Start, count: int):
+    process = in_process("die", place, count)
     said, _ = process.communicate()
 
     assert process.returncode == -9
     expected = count * len(turn(0))
     assert int(said) == expected
     # The turn nobody waited for is there whole or not at all: it was one append.
-    assert readable(tmp_path / "journal.db") in (expected, expected + len(turn(0)))
+    assert readable(place) in (expected, expected + len(turn(0)))
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_a_kill_at_any_time_leaves_a_clean_beginning(tmp_path: Path, in_process: Start, seed: int):
-    path = tmp_path / "journal.db"
-    process = in_process("on", path)
+async def test_a_kill_at_any_time_leaves_a_clean_beginning(place: Path | str, in_process: Start, seed: int):
+    process = in_process("on", place)
     assert process.stdout
     for _ in range(random.Random(seed).randrange(1, 200)):
         process.stdout.readline()
@@ -54,21 +72,22 @@ async def test_a_kill_at_any_time_leaves_a_clean_beginning(tmp_path: Path, in_pr
     rest, _ = process.communicate()
     acknowledged = int(rest.splitlines()[-1]) if rest.endswith("\n") else 0
 
-    found = readable(path)
+    found = readable(place)
     assert found >= acknowledged
 
-    journal = SqliteJournal(path)
+    journal = open_journal(place, write=True)
+    await claim(journal)
     journal.append(numbered(turn(0), start=found))
-    await journal.durable()
+    await journal.durable("run")
     await journal.close()
 
 
-async def test_a_process_that_forgets_to_close_loses_nothing(tmp_path: Path, in_process: Start):
-    process = in_process("forget", tmp_path / "journal.db")
+async def test_a_process_that_forgets_to_close_loses_nothing(place: Path | str, in_process: Start):
+    process = in_process("forget", place)
     process.communicate()
 
     assert process.returncode == 0
-    assert list(SqliteJournal.open_reader(tmp_path / "journal.db").read("run")) == a_run()
+    assert list(open_journal(place, write=False).read("run")) == a_run()
 
 
 async def test_a_killed_writer_of_a_directory_leaves_its_run_to_be_continued(

@@ -246,12 +246,18 @@ async def test_a_reader_takes_answers_but_neither_runs_nor_deletions(path: Path)
             await refused
 
 
-async def test_answers_lie_in_a_file_of_their_own_for_their_owner_only(path: Path):
-    await write(path)
-    SqliteJournal.open_reader(path).answer("run", an_answer())
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("runs.db", "runs-answers.db"), ("a.sqlite", "a-answers.sqlite"), ("journal.db", "answers.db")],
+)
+async def test_answers_lie_in_a_file_of_their_own_for_their_owner_only(
+    tmp_path: Path, name: str, beside: str
+):
+    await write(tmp_path / name)
+    SqliteJournal.open_reader(tmp_path / name).answer("run", an_answer())
 
-    assert stat.S_IMODE((path.parent / "journal-answers.db").stat().st_mode) == 0o600
-    with closing(sqlite3.connect(path.parent / "journal-answers.db")) as connection:
+    assert stat.S_IMODE((tmp_path / beside).stat().st_mode) == 0o600
+    with closing(sqlite3.connect(tmp_path / beside)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
@@ -280,9 +286,9 @@ async def test_answers_of_a_newer_harness_are_refused(path: Path):
     await write(path)
     reader = SqliteJournal.open_reader(path)
     reader.answer("run", an_answer())
-    change(path.parent / "journal-answers.db", "PRAGMA user_version = 99")
+    change(path.parent / "answers.db", "PRAGMA user_version = 99")
 
-    with pytest.raises(StoreError, match=r"journal-answers.db was written by a newer harness"):
+    with pytest.raises(StoreError, match=r"answers.db was written by a newer harness"):
         reader.answers("run")
 
 

@@ -16,9 +16,15 @@ from harness.journal import Answer, Journal, RunSummary, open_journal
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=[":memory:", "journal.db", "store"])
+@pytest.fixture(params=[":memory:", "journal.db", "store", "postgresql"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    place = request.param if request.param == ":memory:" else tmp_path / request.param
+    match request.param:
+        case ":memory:":
+            place = ":memory:"
+        case "postgresql":
+            place = request.getfixturevalue("postgres")
+        case name:
+            place = tmp_path / name
     journal = open_journal(place, write=True)
     yield journal
     await journal.close()

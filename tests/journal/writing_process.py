@@ -6,6 +6,8 @@ on STORE           goes on until it is killed, printing each sequence that is du
 fill STORE BYTES   goes on until writing fails, no file being longer than BYTES; then a report
 forget STORE       writes a run and ends without closing the store
 answer STORE NAME  answers twenty questions unless others were faster, and prints which; then it may die
+two STORE          writes two runs in turn until it is killed, printing what is durable of each, or that
+                   one is not its own any more
 delete STORE       writes a hundred runs, deletes them one by one and prints how many are gone
 """
 
@@ -26,12 +28,21 @@ from harness.errors import StoreError, UsageError
 from harness.journal import Journal, open_journal
 
 
+def opened(store: str) -> Journal:
+    """Open a store for writing; a process that writes to a database counts as dead after a second."""
+    if not store.startswith("postgresql:"):
+        return open_journal(store, write=True)
+    from harness.journal.postgres import LeaseTimes, PostgresJournal
+
+    return PostgresJournal(store, times=LeaseTimes(refreshed=0.1, dead=1.0))
+
+
 def say(word: object) -> None:
     print(word, flush=True)
 
 
 async def hold(store: str) -> None:
-    journal = open_journal(store, write=True)
+    journal = opened(store)
     journal.append(a_run(run_id=f"run-{os.getpid()}"))
     await journal.durable()
     say(f"run-{os.getpid()}")
@@ -40,7 +51,7 @@ async def hold(store: str) -> None:
 
 
 async def die(store: str, turns: str) -> None:
-    journal = open_journal(store, write=True)
+    journal = opened(store)
     sequence = 0
     for number in range(int(turns)):
         recorded = numbered(turn(number), start=sequence)
@@ -53,14 +64,14 @@ async def die(store: str, turns: str) -> None:
 
 
 async def go_on(store: str) -> None:
-    journal = open_journal(store, write=True)
+    journal = opened(store)
     await write_until_it_fails(journal, tell=True)
 
 
 async def fill(store: str, limit: str) -> None:
     if int(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-    journal = open_journal(store, write=True)
+    journal = opened(store)
     acknowledged, failure = await write_until_it_fails(journal, tell=False)
     refusals = 0
     try:
@@ -78,7 +89,7 @@ async def fill(store: str, limit: str) -> None:
 
 
 async def forget(store: str) -> None:
-    open_journal(store, write=True).append(a_run())
+    opened(store).append(a_run())
 
 
 async def answer(store: str, name: str, then: str = "") -> None:
@@ -93,8 +104,25 @@ async def answer(store: str, name: str, then: str = "") -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def two(store: str) -> None:
+    journal = opened(store)
+    written = {"run": 0, "other": 0}
+    for number in count():
+        for run_id in tuple(written):
+            recorded = numbered(turn(number), run_id=run_id, start=written[run_id])
+            try:
+                journal.append(recorded)
+                await journal.durable(run_id)
+            except StoreError as error:
+                say(f"{run_id} {type(error).__name__}")
+                del written[run_id]
+                continue
+            written[run_id] += len(recorded)
+            say(f"{run_id} {written[run_id]}")
+
+
 async def delete(store: str) -> None:
-    journal = open_journal(store, write=True)
+    journal = opened(store)
     runs = [f"run-{number}" for number in range(100)]
     for run_id in runs:
         journal.append(a_run(turns=50, run_id=run_id))
@@ -128,5 +156,6 @@ if __name__ == "__main__":
         "forget": forget,
         "answer": answer,
         "delete": delete,
+        "two": two,
     }
     anyio.run(acts[sys.argv[1]], *sys.argv[2:])

@@ -111,12 +111,13 @@ async def house(
     store: Journal | Path | None = None,
     desk: Sequence[Callable[..., Any]] = (),
     token: str = "",
+    seconds: float = DEADLINE,
     **models: Model,
 ) -> AsyncIterator[House]:
     """Serve a team; the functions of `desk` are the tools `desk.*`."""
     file = folder / "team.yaml"
     file.write_text(HEAD + dedent(agents))
-    with anyio.fail_after(DEADLINE):
+    with anyio.fail_after(seconds):
         async with harness.open(
             file,
             store=MemoryJournal() if store is None else store,

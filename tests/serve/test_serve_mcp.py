@@ -44,9 +44,11 @@ async def connect(served: House, era: str, *, token: str = "", **options: Any) -
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_every_agent_that_is_offered_is_a_tool(tmp_path: Path, era: str):
-    async with house(tmp_path, PAIR, options=ServeOptions(agents=("lead", "scout"))) as served:
-        async with connect(served, era) as client:
-            tools = (await client.list_tools()).tools
+    async with (
+        house(tmp_path, PAIR, options=ServeOptions(agents=("lead", "scout"))) as served,
+        connect(served, era) as client,
+    ):
+        tools = (await client.list_tools()).tools
 
     assert [(tool.name, tool.description) for tool in tools] == [
         ("lead", "Leads."),
@@ -154,9 +156,11 @@ async def test_the_client_is_asked_for_permission(
         asked.append(params.message)
         return reply
 
-    async with house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served:
-        async with connect(served, era, elicitation_callback=answer) as client:
-            result = await client.call_tool("lead", {"task": "Tell Bob."})
+    async with (
+        house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served,
+        connect(served, era, elicitation_callback=answer) as client,
+    ):
+        result = await client.call_tool("lead", {"task": "Tell Bob."})
 
     assert desk.sent == sent
     assert said in result.content[0].text
@@ -192,9 +196,11 @@ async def test_a_form_that_is_dismissed_leaves_the_run_waiting(tmp_path: Path, e
         return ElicitResult(action="cancel")
 
     desk = Desk()
-    async with house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served:
-        async with connect(served, era, elicitation_callback=dismiss) as client:
-            result = await client.call_tool("lead", {"task": "Tell Bob."})
+    async with (
+        house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served,
+        connect(served, era, elicitation_callback=dismiss) as client,
+    ):
+        result = await client.call_tool("lead", {"task": "Tell Bob."})
 
     assert (result.structured_content or {})["stop_reason"] == "suspended"
     assert desk.sent == []
@@ -216,9 +222,11 @@ async def test_two_calls_that_wait_are_both_asked_about(tmp_path: Path, era: str
 
     desk = Desk()
     lead = scripted(together(calls("desk.send", to="bob"), calls("desk.send", to="eve")), says("Both asked."))
-    async with house(tmp_path, TWO, desk=[desk.send], lead=lead) as served:
-        async with connect(served, era, elicitation_callback=answer) as client:
-            result = await client.call_tool("lead", {"task": "Tell them."})
+    async with (
+        house(tmp_path, TWO, desk=[desk.send], lead=lead) as served,
+        connect(served, era, elicitation_callback=answer) as client,
+    ):
+        result = await client.call_tool("lead", {"task": "Tell them."})
 
     assert desk.sent == ["bob"]
     assert result.content[0].text == "Both asked."

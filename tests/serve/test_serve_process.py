@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anyio
 import pytest
-from anyio.abc import Process
-from house import DEADLINE, Sent, read_events
-from surroundings import environment
+from house import Sent, read_events
+from served_process import harness, served
 
 TEAM = """\
 harness: 1
@@ -49,50 +44,11 @@ def create(*, base=None, **options):
 """
 
 
-def harness(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        cwd=cwd,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "team.yaml").write_text(TEAM)
     (tmp_path / "slow_server.py").write_text(SLOW_SERVER)
     return tmp_path
-
-
-@asynccontextmanager
-async def served(folder: Path, *options: str, **variables: str) -> AsyncIterator[tuple[Process, str]]:
-    """Run `harness serve` on a free port, and kill it if the test leaves it behind."""
-    command = [sys.executable, "-m", "harness", "serve", "team.yaml", "--port", "0", *options]
-    env = environment(**variables)
-    env["PYTHONPATH"] += f":{folder}"
-    async with await anyio.open_process(command, cwd=folder, env=env) as process:
-        try:
-            with anyio.fail_after(DEADLINE):
-                yield process, await address(process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-
-
-async def address(process: Process) -> str:
-    """Read where the server listens from what it says on standard error."""
-    assert process.stderr is not None
-    said = ""
-    async for chunk in process.stderr:
-        said += chunk.decode()
-        found = re.search(r"http://\S+", said)
-        if found:
-            return found.group()
-    raise AssertionError(f"the server did not start: {said}")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -111,24 +113,41 @@ async def test_a_run_of_an_earlier_process_can_be_read(tmp_path: Path):
     assert (shown["status"], shown["output"]) == ("done", "Then.")
 
 
-async def test_a_reader_that_does_not_read_neither_slows_the_run_nor_loses_anything(tmp_path: Path):
+async def test_readers_that_do_not_read_neither_slow_the_run_nor_fill_memory_nor_lose_anything(
+    tmp_path: Path,
+):
+    readers, turns = 20, 60
+
     def page(number: int) -> str:
         """Return a long page."""
         return f"{number} " + "x" * 100_000
 
-    turns = 60
     script = [calls("desk.page", number=number) for number in range(turns)]
     async with house(tmp_path, desk=[page], lead=scripted(*script, says("Done."))) as served:
         run_id = await served.start()
-        async with served.http.get(f"{served.url}/runs/{run_id}/events") as response:
-            # Nothing is read before the run has ended: the stream stands still at what fits into sockets.
-            run = served.harness.live[run_id]
+        run = served.harness.live[run_id]
+        async with AsyncExitStack() as stack:
+            # Nothing is read before the run has ended: the streams stand still at what fits into sockets.
+            stuck = [
+                await stack.enter_async_context(served.http.get(f"{served.url}/runs/{run_id}/events"))
+                for _ in range(readers)
+            ]
+            before = resident_bytes()
             result = await run.result()
-            events = [sent async for sent in read_large(response)]
+            held = resident_bytes() - before
+            seen = [[sent async for sent in read_large(response)] for response in stuck]
 
     assert result.output == "Done."
-    assert events == list(range(len(events)))
-    assert len(events) > turns * 8
+    assert all(each == list(range(len(seen[0]))) for each in seen)
+    assert len(seen[0]) > turns * 8
+    # A queue for each reader would hold 20 times 12 MB or more.
+    assert held < 120e6
+
+
+def resident_bytes() -> int:
+    """The memory this process uses at the moment, where the system says so."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
 async def read_large(response: Any) -> Any:
@@ -345,3 +364,21 @@ async def test_a_broken_store_makes_the_server_unready(tmp_path: Path):
 
     assert (before.status, after.status, alive.status) == (200, 503, 200)
     assert "the disk is full" in after.body["status"]
+
+
+async def test_the_team_file_says_what_is_served_unless_told_otherwise(tmp_path: Path):
+    agents = f"{PAIR}serve: {{expose: [scout], max_concurrent: 1, requests_per_minute: 3, max_body: 1kB}}\n"
+    models = {"lead": scripted(says("From the lead.")), "scout": scripted(says("From the scout."))}
+    async with house(tmp_path, agents, **models) as served:
+        run_id = await served.start("Go.")
+        events = await served.events(run_id)
+        large = await served.ask("POST", "/runs", data=b"x" * 2000)
+        fourth = await served.ask("GET", "/runs")
+    async with house(
+        tmp_path, agents, options=ServeOptions(agents=("lead",), body_limit=5000), **models
+    ) as served:
+        other = await served.events(await served.start("Go." + " " * 2000))
+
+    assert events[-1].data["output"] == "From the scout."
+    assert (large.status, fourth.status) == (413, 429)
+    assert other[-1].data["output"] == "From the lead."
