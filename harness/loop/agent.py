@@ -119,6 +119,16 @@ class AgentRun:
             agent.scope.deadline = agent.budget.deadline
             agent = agent.parent
 
+    def cut_by(self) -> LimitReached | None:
+        """Return the limit that is cutting it short, its own or of one it works for: of several the outermost."""
+        limit: LimitReached | None = None
+        agent: AgentRun | None = self
+        while agent is not None:
+            if agent.scope.cancel_called:
+                limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
+            agent = agent.parent
+        return limit
+
     def cut_short(self, limit: LimitWasReached) -> None:
         """End it and all that works for it where they are, as the record says happened when time was up."""
         self.budget.end(LimitReached(limit.limit, limit.scope, limit.allowed))
@@ -151,7 +161,7 @@ async def run_agent(agent: AgentRun) -> Report:
         report, error = await _work(agent)
     except anyio.get_cancelled_exc_class():
         # A stop from outside leaves the agent run open, as a crash would, so that it can be resumed.
-        limit = agent.budget.expired()
+        limit = agent.parent.cut_by() if agent.parent else None
         if limit:
             _finish(agent, _unfinished(agent, stop_reason=_limit_reason(limit)), None)
         raise
@@ -178,7 +188,8 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     try:
         with agent.scope:
             return await _take_turns(agent), None
-        limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
+        limit = agent.cut_by()
+        assert limit is not None
     except LimitReached as reached:
         limit = reached
     except ModelError as error:

@@ -252,7 +252,7 @@ class _Call:
             return _refusal("tool", str(error))
         except anyio.get_cancelled_exc_class():
             # A stop from outside leaves the call open, as a crash would.
-            if agent.budget.expired():
+            if agent.cut_by():
                 self._finish(_refusal("cancelled", "cancelled; its outcome is unknown"))
             raise
         except (InputRequired, *_ENDS_THE_RUN):

@@ -323,6 +323,12 @@ class Past:
         left = [item for lane in self._lanes.values() for item in lane]
         return sorted(left, key=lambda item: item.sequence)
 
+    def skip(self) -> list[Recorded]:
+        """Pass over all recorded events that did not happen again, and return them in order."""
+        left = self.leftover()
+        self._lanes.clear()
+        return left
+
     def _check_request(self, event: ModelCallStarted) -> None:
         recorded = self._requests.get((event.agent, event.turn))
         if self.check != "requests" or (recorded is None and not self._is_over(event)):

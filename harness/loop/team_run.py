@@ -137,6 +137,7 @@ class TeamRun:
         if self._fatal is not None:
             finished = self._finished(_FAILED, None, str(self._fatal))
         elif finished is None:
+            self.log.catch_up()
             finished = self._stopped("suspended")
         self.log.emit(finished)
         await self.log.durable()
@@ -212,6 +213,7 @@ class TeamRun:
         """Record that the run was ended from outside; what it has stays in the journal."""
         if self.log.state.finished is not None:
             return self.log.state.finished
+        self.log.catch_up()
         finished = self._stopped(reason, error)
         self.log.emit(finished)
         return finished
@@ -223,7 +225,7 @@ class TeamRun:
         told = self.log.past.brief(path)
         brief = brief if told is None else replace(brief, objective=told)
         message = user(render_brief(brief))
-        async with self._own_place(parent), self._slot(parent), self._noting_divergence():
+        async with self._own_place(parent, path), self._slot(parent, path), self._noting_divergence():
             try:
                 async with self._open(
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
@@ -251,23 +253,27 @@ class TeamRun:
             )
         return report
 
-    def _own_place(self, parent: AgentRun) -> AbstractAsyncContextManager[object]:
+    def _has_work(self, path: str) -> bool:
+        """Return whether there is more for the agent run at `path` to do than is recorded."""
+        return self.log.past.live and not self.log.past.has_ended(path)
+
+    def _own_place(self, parent: AgentRun, path: str) -> AbstractAsyncContextManager[object]:
         """Return one of the places that the parent's own limit leaves its sub-agents."""
         allowed = self.team.spec.agents[parent.lineage[-1]].limits.parallel
-        if allowed is None:
+        if allowed is None or not self._has_work(path):
             return nullcontext()
         return self._own_places.setdefault(parent.path, anyio.Semaphore(allowed))
 
     @asynccontextmanager
-    async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
+    async def _slot(self, parent: AgentRun, path: str) -> AsyncGenerator[None]:
         """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        async with self._lent(parent.path), self.slots:
+        async with self._lent(parent.path), self.slots if self._has_work(path) else nullcontext():
             yield
 
     @asynccontextmanager
     async def _lent(self, path: str) -> AsyncGenerator[None]:
         """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
-        lends = "/" in path
+        lends = "/" in path and self._has_work(path)
         if lends:
             self._waiting[path] = self._waiting.get(path, 0) + 1
             if self._waiting[path] == 1:
