@@ -13,7 +13,7 @@ from servers_in_use import CONTEXT, HttpServer, Person, asking, call, hub, tool
 
 from harness.errors import ToolError
 from harness.team import ServerSpec
-from harness.tools.port import CallContext, InputRequired, Inquiry
+from harness.tools.port import CallContext, InputRequired, Inquiry, schema_faults, schema_validator
 
 pytestmark = pytest.mark.anyio
 
@@ -174,6 +174,44 @@ async def test_a_form_that_asks_for_a_secret_is_shown_to_nobody():
         await again(asking("module"), "s.sign_in", person.context)
 
     assert person.asked == []
+
+
+@pytest.mark.parametrize(
+    ("field", "title", "nested"),
+    [
+        ("password", "", False),
+        ("userPassword", "", False),
+        ("answer", "Access token", False),
+        ("github_token", "", False),
+        ("value", "Your API key", False),
+        ("card-number", "", False),
+        ("passphrase", "", True),
+    ],
+)
+async def test_secrets_are_known_by_what_their_fields_are_called(field: str, title: str, nested: bool):
+    with pytest.raises(ToolError, match="asks for a secret in a form"):
+        await again(asking("module"), "s.want", Person().context, field=field, title=title, nested=nested)
+
+
+@pytest.mark.parametrize(
+    "field", ["max_tokens", "token_limit", "secretary", "passenger", "keyboard", "monkey"]
+)
+async def test_what_only_sounds_like_a_secret_is_asked(field: str):
+    inquiry = await asked(asking("module"), "s.want", field=field, title="", nested=False)
+
+    assert list(inquiry.form["properties"]) == [field]
+
+
+async def test_forms_may_refer_to_parts_of_themselves_beside_others():
+    inquiry = await asked(asking("module"), "s.refer")
+    validator = schema_validator(inquiry.form)
+    assert validator is not None
+
+    assert schema_faults(validator, {"colour": {"one": "red"}, "size": {"one": "m"}}) == []
+    assert schema_faults(validator, {"colour": {"one": "s"}, "size": {"one": "red"}}) == [
+        "colour.one: 's' is not one of ['red', 'blue']",
+        "size.one: 'red' is not one of ['s', 'm']",
+    ]
 
 
 @pytest.mark.parametrize("way", ["module", "stdio"])

@@ -140,6 +140,33 @@ def by_hand(server, note):
         return one_round(context, ListRootsRequest())
 
     @server.tool()
+    async def want(
+        field: str, title: str, nested: bool, context: Context
+    ) -> CallToolResult | InputRequiredResult:
+        """Ask for a field of any name."""
+        form = {"type": "object", "properties": {field: {"type": "string", "title": title}}}
+        if nested:
+            form = {"type": "object", "properties": {"outer": form}}
+        params = ElicitRequestFormParams(message="Please.", requested_schema=form)
+        return one_round(context, ElicitRequest(params=params))
+
+    @server.tool()
+    async def refer(context: Context) -> CallToolResult | InputRequiredResult:
+        """Ask with two forms that each refer to a part of themselves, by the same name."""
+        forms = {
+            name: ElicitRequestFormParams(
+                message="Which?",
+                requested_schema={
+                    "type": "object",
+                    "properties": {"one": {"$ref": "#/$defs/Kind"}},
+                    "$defs": {"Kind": {"enum": kinds}},
+                },
+            )
+            for name, kinds in {"colour": ["red", "blue"], "size": ["s", "m"]}.items()
+        }
+        return rounds(context, **{name: ElicitRequest(params=form) for name, form in forms.items()})
+
+    @server.tool()
     async def insist(context: Context) -> CallToolResult | InputRequiredResult:
         """Ask the same again and again."""
         note("insisted")
