@@ -54,8 +54,7 @@ def inquiry_of(requests: Mapping[str, InputRequest], state: str | None) -> Inqui
         return Inquiry(_message(params), _form(params), name, state or "")
     message = "\n".join(f"{name}: {_message(params)}" for name, params in named.items())
     properties = {
-        name: {**_property(params, f"request-{number}"), "description": _message(params)}
-        for number, (name, params) in enumerate(named.items())
+        name: {**_property(params), "description": _message(params)} for name, params in named.items()
     }
     return Inquiry(message, _object(properties, required=list(named)), "", state or "")
 
@@ -145,12 +144,10 @@ def _form(params: ElicitRequestParams) -> dict[str, Any]:
     return _without_secrets(params)
 
 
-def _property(params: ElicitRequestParams, name: str) -> dict[str, Any]:
-    """Return a form as a part of another; `name` tells its own references from those of others."""
+def _property(params: ElicitRequestParams) -> dict[str, Any]:
     if isinstance(params, ElicitRequestURLParams):
         return {"type": "boolean", URL: params.url}
-    form = _without_secrets(params)
-    return {**form, "$id": name} if form.keys() & {"$defs", "definitions"} else form
+    return _without_secrets(params)
 
 
 def _object(properties: Mapping[str, Any], required: Iterable[str] = ()) -> dict[str, Any]:

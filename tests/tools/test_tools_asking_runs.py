@@ -169,6 +169,15 @@ async def test_several_questions_are_answered_with_one_form(team: AskingTeam):
     assert result.output == "tea True s"
 
 
+async def test_a_form_that_nobody_can_check_is_left_to_the_server(team: AskingTeam):
+    team.write(asking("module"), "s.refer", {})
+    with anyio.fail_after(30):
+        run_id = await team.suspended()
+        result = await team.answered(run_id, content={"one": "red"})
+
+    assert json.loads(result.output) == {"question": ["accept", {"one": "red"}]}
+
+
 async def test_an_address_only_wants_a_yes(team: AskingTeam):
     team.write(asking("module"), "s.visit", {"url": "https://pay.example/1"})
     with anyio.fail_after(30):

@@ -13,7 +13,7 @@ from servers_in_use import CONTEXT, HttpServer, Person, asking, call, hub, tool
 
 from harness.errors import ToolError
 from harness.team import ServerSpec
-from harness.tools.port import CallContext, InputRequired, Inquiry, schema_faults, schema_validator
+from harness.tools.port import CallContext, InputRequired, Inquiry
 
 pytestmark = pytest.mark.anyio
 
@@ -200,18 +200,6 @@ async def test_what_only_sounds_like_a_secret_is_asked(field: str):
     inquiry = await asked(asking("module"), "s.want", field=field, title="", nested=False)
 
     assert list(inquiry.form["properties"]) == [field]
-
-
-async def test_forms_may_refer_to_parts_of_themselves_beside_others():
-    inquiry = await asked(asking("module"), "s.refer")
-    validator = schema_validator(inquiry.form)
-    assert validator is not None
-
-    assert schema_faults(validator, {"colour": {"one": "red"}, "size": {"one": "m"}}) == []
-    assert schema_faults(validator, {"colour": {"one": "s"}, "size": {"one": "red"}}) == [
-        "colour.one: 's' is not one of ['red', 'blue']",
-        "size.one: 'red' is not one of ['s', 'm']",
-    ]
 
 
 @pytest.mark.parametrize("way", ["module", "stdio"])

@@ -152,19 +152,10 @@ def by_hand(server, note):
 
     @server.tool()
     async def refer(context: Context) -> CallToolResult | InputRequiredResult:
-        """Ask with two forms that each refer to a part of themselves, by the same name."""
-        forms = {
-            name: ElicitRequestFormParams(
-                message="Which?",
-                requested_schema={
-                    "type": "object",
-                    "properties": {"one": {"$ref": "#/$defs/Kind"}},
-                    "$defs": {"Kind": {"enum": kinds}},
-                },
-            )
-            for name, kinds in {"colour": ["red", "blue"], "size": ["s", "m"]}.items()
-        }
-        return rounds(context, **{name: ElicitRequest(params=form) for name, form in forms.items()})
+        """Ask with a form that refers to something it does not have."""
+        form = {"type": "object", "properties": {"one": {"$ref": "#/$defs/Kind"}}}
+        params = ElicitRequestFormParams(message="Which?", requested_schema=form)
+        return one_round(context, ElicitRequest(params=params))
 
     @server.tool()
     async def insist(context: Context) -> CallToolResult | InputRequiredResult:
