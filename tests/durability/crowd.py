@@ -1,16 +1,17 @@
 """Many runs at once, each of which writes lines into one diary; as a program, the process that is killed.
 
-write FOLDER STORE RUNS LINES [TELL_AT]  every run from its beginning to its end
-finish FOLDER STORE LINES                every run that was cut off; the diary says what is in doubt
-drain FOLDER STORE RUNS LINES GRACE      until SIGTERM, and then for GRACE seconds
+write FOLDER STORE RUNS LINES [TELL_AT [die]]  every run from its beginning to its end
+finish FOLDER STORE LINES [die]                every run that was cut off; the diary says what is in doubt
+drain FOLDER STORE RUNS LINES GRACE            until SIGTERM, and then for GRACE seconds
 
 Each prints one JSON object when it is through, and one before, at the TELL_ATth line or when it waits
-to be told to stop. A run has one line after the other written until it has as many as it shall.
+to be told to stop; with `die` it is killed then. A run has one line after the other written until it has as many as it shall.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -100,7 +101,7 @@ async def opened(
         yield h
 
 
-async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = "0") -> None:
+async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = "0", then: str = "") -> None:
     """Have all runs write their lines, side by side, and tell what became of them."""
     diary = Diary(folder / "diary")
     ends: Counter[str] = Counter()
@@ -122,13 +123,13 @@ async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = 
             for number in range(int(runs)):
                 tasks.start_soon(one, h, number)
         seconds = time.perf_counter() - began
-    try:
-        await journal.close()
-    finally:
         say({"ends": ends, "seconds": seconds, **journal.figures()})
+        if then == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    await journal.close()
 
 
-async def finish(folder: Path, store: str, lines: str) -> None:
+async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
     """Carry all runs on to their end, and tell what was asked."""
     diary = Diary(folder / "diary")
     written = diary.lines
@@ -151,9 +152,11 @@ async def finish(folder: Path, store: str, lines: str) -> None:
         began = time.perf_counter()
         results = [await carry(h, run) for run in await h.resume_all()]
         seconds = time.perf_counter() - began
+        ends = Counter((result.stop_reason, result.output) for result in results)
+        say({"ends": sorted(ends.items()), "asked": asked, "seconds": seconds, **journal.figures()})
+        if then == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
     await journal.close()
-    ends = Counter((result.stop_reason, result.output) for result in results)
-    say({"ends": sorted(ends.items()), "asked": asked, "seconds": seconds, **journal.figures()})
 
 
 async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
