@@ -3,6 +3,7 @@
 write FOLDER STORE RUNS LINES [TELL_AT [die]]  every run from its beginning to its end
 finish FOLDER STORE LINES [die]                every run that was cut off; the diary says what is in doubt
 drain FOLDER STORE RUNS LINES GRACE            until SIGTERM, and then for GRACE seconds
+serve FOLDER STORE RUNS LINES GRACE            the same behind `harness.serve`
 
 Each prints one JSON object when it is through, and one before, at the TELL_ATth line or when it waits
 to be told to stop; with `die` it is killed then. A run has one line after the other written until it has as many as it shall.
@@ -30,6 +31,8 @@ from harness import FunctionToolset, Message, calls, says, scripted
 from harness.errors import StoreError
 from harness.journal import Journal, open_journal
 from harness.run import Run, RunResult
+from harness.serve import ServeOptions, create_app
+from harness.serve import serve as serve_app
 
 ANSWER = "All lines are written."
 
@@ -38,8 +41,8 @@ harness: 1
 name: crowd
 entry: writer
 mcpServers: {diary: {module: given.by.the.test, disabled: true}}
-agents: {writer: {instructions: Write your lines down one by one., tools: [diary]}}
-limits: {turns: 1000000}
+agents:
+  writer: {instructions: Write your lines down one by one., tools: [diary], limits: {turns: 1000000}}
 """
 
 
@@ -164,9 +167,7 @@ async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> 
     diary = Diary(folder / "diary")
     journal = Watched(open_journal(store, write=True))
     async with opened(folder, journal, diary, lines=int(lines)) as h:
-        for number in range(int(runs)):
-            diary.tell("began", number, (await h.start(f"Write your lines down, number {number}")).id)
-        live = list(h.live.values())
+        live = await begin(h, diary, int(runs))
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
             say({"live": len(h.live)})
             async for _ in signals:
@@ -180,10 +181,37 @@ async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> 
     say({"ends": ends, "seconds": seconds, **journal.figures()})
 
 
+async def serve(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
+    """Have all runs write their lines while they are served, until the process is told to stop."""
+    diary = Diary(folder / "diary")
+    journal = open_journal(store, write=True)
+    async with opened(folder, journal, diary, lines=int(lines)) as h:
+        app = create_app(h, options=ServeOptions(grace_seconds=float(grace), carry_on=False))
+        await begin(h, diary, int(runs))
+        await serve_app(app, port=0, on_listening=lambda _: say({"live": len(h.live)}))
+        diary.tell("drained")
+    await journal.close()
+
+
+async def begin(h: harness.Harness, diary: Diary, runs: int) -> list[Run]:
+    """Start all runs, side by side."""
+    started: list[Run] = []
+
+    async def start(number: int) -> None:
+        run = await h.start(f"Write your lines down, number {number}")
+        diary.tell("began", number, run.id)
+        started.append(run)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(runs):
+            tasks.start_soon(start, number)
+    return started
+
+
 def say(told: dict[str, Any]) -> None:
     print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    acts = {"write": write, "finish": finish, "drain": drain}
+    acts = {"write": write, "finish": finish, "drain": drain, "serve": serve}
     anyio.run(acts[sys.argv[1]], Path(sys.argv[2]), *sys.argv[3:])
