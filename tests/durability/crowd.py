@@ -1,16 +1,18 @@
 """Many runs at once, each of which writes lines into one diary; as a program, the process that is killed.
 
-write FOLDER STORE RUNS LINES [TELL_AT]  every run from its beginning to its end
-finish FOLDER STORE LINES                every run that was cut off; the diary says what is in doubt
-drain FOLDER STORE RUNS LINES GRACE      until SIGTERM, and then for GRACE seconds
+write FOLDER STORE RUNS LINES [TELL_AT [die]]  every run from its beginning to its end
+finish FOLDER STORE LINES [die]                every run that was cut off; the diary says what is in doubt
+drain FOLDER STORE RUNS LINES GRACE            until SIGTERM, and then for GRACE seconds
+serve FOLDER STORE RUNS LINES GRACE            the same behind `harness.serve`
 
 Each prints one JSON object when it is through, and one before, at the TELL_ATth line or when it waits
-to be told to stop. A run has one line after the other written until it has as many as it shall.
+to be told to stop; with `die` it is killed then. A run has one line after the other written until it has as many as it shall.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -29,6 +31,8 @@ from harness import FunctionToolset, Message, calls, says, scripted
 from harness.errors import StoreError
 from harness.journal import Journal, open_journal
 from harness.run import Run, RunResult
+from harness.serve import ServeOptions, create_app
+from harness.serve import serve as serve_app
 
 ANSWER = "All lines are written."
 
@@ -37,8 +41,8 @@ harness: 1
 name: crowd
 entry: writer
 mcpServers: {diary: {module: given.by.the.test, disabled: true}}
-agents: {writer: {instructions: Write your lines down one by one., tools: [diary]}}
-limits: {turns: 1000000}
+agents:
+  writer: {instructions: Write your lines down one by one., tools: [diary], limits: {turns: 1000000}}
 """
 
 
@@ -100,7 +104,7 @@ async def opened(
         yield h
 
 
-async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = "0") -> None:
+async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = "0", then: str = "") -> None:
     """Have all runs write their lines, side by side, and tell what became of them."""
     diary = Diary(folder / "diary")
     ends: Counter[str] = Counter()
@@ -122,13 +126,13 @@ async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = 
             for number in range(int(runs)):
                 tasks.start_soon(one, h, number)
         seconds = time.perf_counter() - began
-    try:
-        await journal.close()
-    finally:
         say({"ends": ends, "seconds": seconds, **journal.figures()})
+        if then == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    await journal.close()
 
 
-async def finish(folder: Path, store: str, lines: str) -> None:
+async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
     """Carry all runs on to their end, and tell what was asked."""
     diary = Diary(folder / "diary")
     written = diary.lines
@@ -151,9 +155,11 @@ async def finish(folder: Path, store: str, lines: str) -> None:
         began = time.perf_counter()
         results = [await carry(h, run) for run in await h.resume_all()]
         seconds = time.perf_counter() - began
+        ends = Counter((result.stop_reason, result.output) for result in results)
+        say({"ends": sorted(ends.items()), "asked": asked, "seconds": seconds, **journal.figures()})
+        if then == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
     await journal.close()
-    ends = Counter((result.stop_reason, result.output) for result in results)
-    say({"ends": sorted(ends.items()), "asked": asked, "seconds": seconds, **journal.figures()})
 
 
 async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
@@ -161,9 +167,7 @@ async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> 
     diary = Diary(folder / "diary")
     journal = Watched(open_journal(store, write=True))
     async with opened(folder, journal, diary, lines=int(lines)) as h:
-        for number in range(int(runs)):
-            diary.tell("began", number, (await h.start(f"Write your lines down, number {number}")).id)
-        live = list(h.live.values())
+        live = await begin(h, diary, int(runs))
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
             say({"live": len(h.live)})
             async for _ in signals:
@@ -177,10 +181,37 @@ async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> 
     say({"ends": ends, "seconds": seconds, **journal.figures()})
 
 
+async def serve(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
+    """Have all runs write their lines while they are served, until the process is told to stop."""
+    diary = Diary(folder / "diary")
+    journal = open_journal(store, write=True)
+    async with opened(folder, journal, diary, lines=int(lines)) as h:
+        app = create_app(h, options=ServeOptions(grace_seconds=float(grace), carry_on=False))
+        await begin(h, diary, int(runs))
+        await serve_app(app, port=0, on_listening=lambda _: say({"live": len(h.live)}))
+        diary.tell("drained")
+    await journal.close()
+
+
+async def begin(h: harness.Harness, diary: Diary, runs: int) -> list[Run]:
+    """Start all runs, side by side."""
+    started: list[Run] = []
+
+    async def start(number: int) -> None:
+        run = await h.start(f"Write your lines down, number {number}")
+        diary.tell("began", number, run.id)
+        started.append(run)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(runs):
+            tasks.start_soon(start, number)
+    return started
+
+
 def say(told: dict[str, Any]) -> None:
     print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    acts = {"write": write, "finish": finish, "drain": drain}
+    acts = {"write": write, "finish": finish, "drain": drain, "serve": serve}
     anyio.run(acts[sys.argv[1]], Path(sys.argv[2]), *sys.argv[3:])

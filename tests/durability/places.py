@@ -76,7 +76,8 @@ class PrivateDisk:
     def fill(self, *, leaving: int = 0) -> None:
         """Take all room but that many bytes."""
         status = os.statvfs(self.view)
-        (self.view / "filler").write_bytes(bytes(status.f_bavail * status.f_frsize - leaving))
+        with (self.view / "filler").open("ab") as filler:
+            filler.write(bytes(status.f_bavail * status.f_frsize - leaving))
 
     def make_room(self) -> None:
         """Give the room back that `fill` took."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -25,6 +26,17 @@ def read_all(store: str | Path) -> Record:
     for events in record.values():
         assert [item.sequence for item in events] == list(range(len(events)))
         assert isinstance(events[0].event, RunStarted)
+    return record
+
+
+def read_copy(directory: Path, copy: Path) -> Record:
+    """Copy a store that nobody writes, and read the copy, having checked that its files are sound.
+
+    SQLite could not read it through the namespace of another process, nor on a full disk.
+    """
+    shutil.copytree(directory, copy, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
+    record = read_all(copy)
+    check_files(copy)
     return record
 
 
@@ -70,6 +82,11 @@ def in_doubt(record: Record) -> set[str]:
             elif isinstance(item.event, ToolCallFinished):
                 begun.discard(f"{run_id} {item.event.key}")
     return begun
+
+
+def doubtful_lines(record: Record) -> set[tuple[int, int]]:
+    """Return the lines that calls were begun for and that did not come back, by writer and number."""
+    return intents(record) - results(record)
 
 
 def check_nothing_lost(record: Record, diary: Diary) -> None:
