@@ -79,7 +79,9 @@ class Cuts:
     def _assume(self, event: Event) -> None:
         """Take it that all agents were cut, of which a crash left only the first traces."""
         entry: str = getattr(event, "agent", "").partition("/")[0]
-        scope = event.report.stop_reason.removeprefix(_LIMIT) if isinstance(event, AgentRunFinished) else entry
+        scope = (
+            event.report.stop_reason.removeprefix(_LIMIT) if isinstance(event, AgentRunFinished) else entry
+        )
         self._limits[entry] = LimitWasReached(agent=entry, limit="minutes", scope=scope, allowed=0.0)
         self._places[entry] = inf
 
