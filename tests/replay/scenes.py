@@ -149,10 +149,7 @@ def _opened(it: Scene) -> Any:
         "answer": {
             "line": 4,
             "data": {"line": 4},
-            "claims": [
-                {"text": "It is so.", "citations": EVIDENCE},
-                {"text": "Or not.", "citations": EVIDENCE[1:]},
-            ],
+            "claims": [{"text": "It is so.", "citations": EVIDENCE}, {"text": "Or not.", "citations": EVIDENCE[1:]}],
         },
     }
     model = Improviser(it.chance, endings=endings, context_window=it.context_window)
@@ -225,9 +222,7 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
         answering.cancel_scope.cancel()
 
 
-async def _answer_live(
-    it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested
-) -> None:
+async def _answer_live(it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested) -> None:
     await it.chance.pause()
     if question.key in run.state.waiting and not run.is_over and not it.chance.happens(0.1):
         await _answer(it, opened, run.id, question)
