@@ -30,6 +30,7 @@ from harness.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from harness.loop.cuts import made_by_cut
 
 
 @dataclass
@@ -238,10 +239,8 @@ def _is_circumstance(event: Event) -> bool:
             return True
         case ModelCallFinished():
             return bool(event.error_type)
-        case ToolCallFinished():
-            return event.error_type == "cancelled"
         case _:
-            return False
+            return made_by_cut(event)
 
 
 def _is_paid(event: Event) -> bool:

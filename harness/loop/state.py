@@ -159,6 +159,8 @@ def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
         state.errors[event.agent] = event.error
     agent.running.clear()
     agent.calling_model = False
+    for key in [key for key, question in state.waiting.items() if question.agent == event.agent]:
+        del state.waiting[key]
 
 
 def _entry_appended(state: RunState, event: EntryAppended) -> None:

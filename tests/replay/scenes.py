@@ -186,9 +186,7 @@ async def _next_act(it: Scene, run_id: str) -> None:
     if it.chance.happens(0.3):
         _change(it.team, it.chance.random)
     async with _opened(it) as opened:
-        waiting = harness.fold(it.recorded(run_id)).waiting.values()
-        answered = {(answer.key, answer.number) for answer in it.journal.answers(run_id)}
-        open_ones = [one for one in waiting if (one.key, one.number) not in answered]
+        open_ones = _open_questions(it, run_id, harness.fold(it.recorded(run_id)))
         if open_ones and it.chance.happens(0.8):
             run = await _answer(it, opened, run_id, open_ones[0])
         else:
@@ -225,11 +223,18 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
         answering.cancel_scope.cancel()
 
 
+def _open_questions(it: Scene, run_id: str, state: harness.RunState) -> list[ApprovalRequested]:
+    answered = {(answer.key, answer.number) for answer in it.journal.answers(run_id)}
+    return [one for one in state.waiting.values() if (one.key, one.number) not in answered]
+
+
 async def _answer_live(
     it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested
 ) -> None:
     await it.chance.pause()
-    if question.key in run.state.waiting and not run.is_over and not it.chance.happens(0.1):
+    if it.chance.happens(0.1):
+        run.be_patient(patient=False)
+    elif question in _open_questions(it, run.id, run.state) and not run.is_over:
         await _answer(it, opened, run.id, question)
 
 

@@ -176,6 +176,32 @@ async def test_a_form_that_asks_for_a_secret_is_shown_to_nobody():
     assert person.asked == []
 
 
+@pytest.mark.parametrize(
+    ("field", "title", "nested"),
+    [
+        ("password", "", False),
+        ("userPassword", "", False),
+        ("answer", "Access token", False),
+        ("github_token", "", False),
+        ("value", "Your API key", False),
+        ("card-number", "", False),
+        ("passphrase", "", True),
+    ],
+)
+async def test_secrets_are_known_by_what_their_fields_are_called(field: str, title: str, nested: bool):
+    with pytest.raises(ToolError, match="asks for a secret in a form"):
+        await again(asking("module"), "s.want", Person().context, field=field, title=title, nested=nested)
+
+
+@pytest.mark.parametrize(
+    "field", ["max_tokens", "token_limit", "secretary", "passenger", "keyboard", "monkey"]
+)
+async def test_what_only_sounds_like_a_secret_is_asked(field: str):
+    inquiry = await asked(asking("module"), "s.want", field=field, title="", nested=False)
+
+    assert list(inquiry.form["properties"]) == [field]
+
+
 @pytest.mark.parametrize("way", ["module", "stdio"])
 async def test_where_nobody_can_be_asked_the_answer_is_no(way: str):
     with anyio.fail_after(30):

@@ -10,11 +10,12 @@ import anyio
 import pytest
 from servers_in_use import Arrival, HttpServer, Person, asking, call, hub, plain, tool
 
-from harness.errors import ToolError, ToolServerError
+from harness.errors import StoreError, ToolError, ToolServerError, innermost
 from harness.team import ServerSpec
 from harness.team.specs import TimeoutsSpec
 from harness.tools.connection import MAX_IN_FLIGHT
-from harness.tools.port import CallContext, InputRequired, ToolOutput
+from harness.tools.hub import ToolHub
+from harness.tools.port import CallContext, InputRequired, Inquiry, InquiryAnswer, ToolOutput
 
 pytestmark = pytest.mark.anyio
 
@@ -143,19 +144,27 @@ async def test_calls_that_wait_for_people_take_no_place_at_the_server(web_of_202
     assert set(answered.texts.values()) == {"accept True"}
 
 
+async def the_server_has_asked(servers: ToolHub) -> None:
+    """Returns when a question of `plain_server.py` has arrived."""
+    while (await call(servers, "pipe.asked")).text != "1":
+        await anyio.lowlevel.checkpoint()
+
+
 async def test_over_a_pipe_a_question_belongs_to_the_last_call_it_can_belong_to():
     person, bystander = Person({"ok": True}), Arrival()
     answered = Answered()
     person.may_answer.set()
     with anyio.fail_after(30):
-        async with hub(s=asking("stdio", era="2025")) as servers, anyio.create_task_group() as calls:
-            ask, hold = await tool(servers, "s.ask"), await tool(servers, "s.hold")
+        async with hub(pipe=plain()) as servers, anyio.create_task_group() as calls:
+            hold, ask = await tool(servers, "pipe.hold"), await tool(servers, "pipe.ask_about_another")
             calls.start_soon(lambda: answered.invoke(hold, bystander.context, "held"))
             await bystander.event.wait()
-            calls.start_soon(lambda: answered.invoke(ask, person.context, "asking", question="Go?"))
-            assert (await call(servers, "s.release")).text == "done"
+            calls.start_soon(lambda: answered.invoke(ask, person.context, "asking"))
+            await the_server_has_asked(servers)
+            assert person.asked == []
+            await call(servers, "pipe.release")
 
-    assert answered.texts == {"held": "released", "asking": "accept True"}
+    assert answered.texts == {"held": "released 1", "asking": "accept"}
     assert [inquiry.message for inquiry in person.asked] == ["Go?"]
 
 
@@ -194,8 +203,7 @@ async def test_a_call_that_was_cancelled_leaves_its_question_to_nobody_else():
                     doomed.start_soon(lambda: answered.invoke(hold, bystander.context, "held"))
                     await bystander.event.wait()
                     calls.start_soon(lambda: answered.invoke(ask, person.context, "other"))
-                    while (await call(servers, "pipe.asked")).text != "1":
-                        await anyio.lowlevel.checkpoint()
+                    await the_server_has_asked(servers)
                     cancelled.cancel()
 
     assert person.asked == []
@@ -286,3 +294,15 @@ async def test_progress_goes_on_around_a_question_and_starts_no_clock_meanwhile(
 
     assert answered.texts == {"it": "accept"}
     assert [message for _, _, message in reports.reports] == ["asking", "heard"]
+
+
+async def test_a_store_that_breaks_while_a_question_is_asked_is_the_calls_own_error():
+    async def ask(inquiry: Inquiry) -> InquiryAnswer:
+        raise StoreError("the disk is full")
+
+    async with hub(s=asking("module", era="2025")) as servers:
+        tool_that_asks = await tool(servers, "s.ask")
+        with pytest.raises(ExceptionGroup) as raised:
+            await tool_that_asks.invoke({"question": "Go?"}, CallContext("lead", 1, "c", "k", ask=ask))
+
+    assert isinstance(innermost(raised.value), StoreError)

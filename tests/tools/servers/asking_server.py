@@ -140,6 +140,24 @@ def by_hand(server, note):
         return one_round(context, ListRootsRequest())
 
     @server.tool()
+    async def want(
+        field: str, title: str, nested: bool, context: Context
+    ) -> CallToolResult | InputRequiredResult:
+        """Ask for a field of any name."""
+        form = {"type": "object", "properties": {field: {"type": "string", "title": title}}}
+        if nested:
+            form = {"type": "object", "properties": {"outer": form}}
+        params = ElicitRequestFormParams(message="Please.", requested_schema=form)
+        return one_round(context, ElicitRequest(params=params))
+
+    @server.tool()
+    async def refer(context: Context) -> CallToolResult | InputRequiredResult:
+        """Ask with a form that refers to something it does not have."""
+        form = {"type": "object", "properties": {"one": {"$ref": "#/$defs/Kind"}}}
+        params = ElicitRequestFormParams(message="Which?", requested_schema=form)
+        return one_round(context, ElicitRequest(params=params))
+
+    @server.tool()
     async def insist(context: Context) -> CallToolResult | InputRequiredResult:
         """Ask the same again and again."""
         note("insisted")
