@@ -349,7 +349,7 @@ class Past:
 
     def _is_over(self, event: Event) -> bool:
         """Whether the record is complete where this event would go on."""
-        if isinstance(event, RunFinished):
+        if isinstance(event, RunFinished | CitationsVerified):
             return self.finished is not None
         return self._entry_ended or getattr(event, "agent", "") in self._ended
 
