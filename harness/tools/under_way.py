@@ -176,8 +176,9 @@ class UnderWay:
         """Wait for a person as long as it takes, and leave the place at the server to others."""
         self._asks = self.has_asked = True
         self._scope.deadline = float("inf")
-        self._places.release()
-        self._has_place = False
+        if self._has_place:
+            self._places.release()
+            self._has_place = False
         try:
             yield
         finally:
