@@ -338,10 +338,14 @@ class Harness:
                     await run.drive(team_run, started.task)
                 finally:
                     # Before its servers are closed: whoever waited for it may resume it at once.
-                    self.live.pop(run.id, None)
+                    self._carries_no_more(run)
         finally:
             ready.set()
-            self.live.pop(run.id, None)
+            self._carries_no_more(run)
+
+    def _carries_no_more(self, run: Run) -> None:
+        if self.live.get(run.id) is run:
+            del self.live[run.id]
 
 
 def _started(
