@@ -109,23 +109,27 @@ async def test_the_second_answer_is_refused_and_changes_nothing(tmp_path: Path):
 
 async def test_a_suspended_run_goes_on_at_once_though_its_servers_are_still_closing(tmp_path: Path):
     file = tmp_path / "team.yaml"
-    server = {
-        "command": sys.executable,
-        "args": ["-S", str(SERVER), str(tmp_path / "world")],
-        "scope": "run",
-    }
-    script = "{api: scripted, script: [{calls: [{tool: desk.pay, arguments: {label: it}}]}, {say: Paid.}]}"
-    disabled = "{module: given.by.the.test, disabled: true}"
-    text = TEAM.replace(disabled, orjson.dumps(server).decode())
-    file.write_text(f"{text}models: {{default: {script}}}\n")
+    arguments = ["-S", str(SERVER), str(tmp_path / "world")]
+    server = {"command": sys.executable, "args": arguments, "scope": "run"}
+    text = TEAM.replace("{module: given.by.the.test, disabled: true}", orjson.dumps(server).decode())
+    pays = "calls: [{tool: desk.pay, arguments: {label: %s}}]"
+    turns = f"[{{{pays % 'one'}}}, {{{pays % 'two'}}}, {{say: Paid.}}]"
+    file.write_text(f"{text}models: {{default: {{api: scripted, script: {turns}}}}}\n")
 
     with anyio.fail_after(20):
         async with harness.open(file, store=MemoryJournal()) as opened:
             run = await opened.start("Pay.")
             suspended = await run.result()
+            again = await opened.approve(run.id)
+            again.be_patient()
+            async for recorded in again.events():
+                if isinstance(recorded.event, ApprovalRequested) and recorded.event.turn == 2:
+                    break
+            live = opened.live.get(run.id)
             result = await (await opened.approve(run.id)).result()
 
     assert (suspended.stop_reason, result.stop_reason, result.output) == ("suspended", "done", "Paid.")
+    assert live is again
 
 
 @pytest.fixture
