@@ -17,7 +17,6 @@ import harness
 from harness import FunctionToolset, MemoryJournal, UsageError, calls, fold, says, scripted, together
 from harness.events import ApprovalDecided, ApprovalRequested
 from harness.harness import Harness
-from harness.journal import Journal
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +35,7 @@ KEYS = ("lead/turn-1/0", "lead/turn-1/1", "lead/turn-1/2")
 
 
 @asynccontextmanager
-async def asking(folder: Path, paid: list[int], store: Journal | None = None) -> AsyncIterator[Harness]:
+async def asking(folder: Path, paid: list[int], store: Path | None = None) -> AsyncIterator[Harness]:
     """A team that wants to pay three times at once, and asks each time."""
     file = folder / "team.yaml"
     file.write_text(TEAM)
@@ -70,10 +69,11 @@ async def test_several_questions_are_answered_one_after_the_other(tmp_path: Path
     assert sorted(paid) == [1, 3]
 
 
-async def test_several_people_answer_at_once(tmp_path: Path):
+@pytest.mark.parametrize("store", [None, "store", "store.db"])
+async def test_several_people_answer_at_once(tmp_path: Path, store: str | None):
     paid: list[int] = []
     runs: list[harness.Run] = []
-    async with asking(tmp_path, paid) as opened:
+    async with asking(tmp_path, paid, tmp_path / store if store else None) as opened:
         run = await opened.start("Pay.")
         await run.result()
 
