@@ -69,6 +69,8 @@ class Harness:
         self.live: dict[str, Run] = {}
         """The runs that this process carries, by id."""
         self._wiring = wiring
+        self._taking_up: dict[str, anyio.Event] = {}
+        """Runs that are about to be live again, and what is set when they are, or could not be."""
         self._draining = False
 
     async def start(
@@ -123,9 +125,17 @@ class Harness:
             RunTaken: Another process, which is alive, carries it.
             Divergence: The changed team would not have done what is recorded.
         """
-        if run_id in self.live:
+        if run_id in self.live or run_id in self._taking_up:
             raise UsageError(f"run {run_id} is going on in this process")
         self._refuse_while_draining()
+        taken_up = self._taking_up[run_id] = anyio.Event()
+        try:
+            return await self._take_up(run_id)
+        finally:
+            del self._taking_up[run_id]
+            taken_up.set()
+
+    async def _take_up(self, run_id: str) -> Run:
         await self.journal.claim(run_id)
         recorded = list(self.journal.read(run_id))
         resumption = plan_resumption(recorded, self.team, harness_version=version())
@@ -253,11 +263,15 @@ class Harness:
         waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
         answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
-        while (live := self.live.get(run_id)) is not None:
-            if live.answer(answer):
+        while True:
+            if taken_up := self._taking_up.get(run_id):
+                await taken_up.wait()
+            elif (live := self.live.get(run_id)) is None:
+                return await self.resume(run_id)
+            elif live.answer(answer):
                 return live
-            await live.wait()
-        return await self.resume(run_id)
+            else:
+                await live.wait()
 
     async def drain(self, grace: float = 0.0) -> None:
         """Take no more runs, let those under way end for `grace` seconds, and interrupt the rest."""
@@ -338,10 +352,14 @@ class Harness:
                     await run.drive(team_run, started.task)
                 finally:
                     # Before its servers are closed: whoever waited for it may resume it at once.
-                    self.live.pop(run.id, None)
+                    self._carries_no_more(run)
         finally:
             ready.set()
-            self.live.pop(run.id, None)
+            self._carries_no_more(run)
+
+    def _carries_no_more(self, run: Run) -> None:
+        if self.live.get(run.id) is run:
+            del self.live[run.id]
 
 
 def _started(

@@ -16,6 +16,7 @@ from harness import Recorded, Usage, fold
 from harness.events import (
     AgentRunFinished,
     ApprovalDecided,
+    ApprovalRequested,
     Event,
     ModelCallFinished,
     ModelCallLost,
@@ -65,9 +66,19 @@ class Left:
         }
 
     def begun(self) -> set[str]:
-        """Keys of the calls of tools that were begun and have no result."""
-        ended = {item.event.key for item in self.recorded if _is_result(item.event)}
-        return set(self.labels()) - ended
+        """Keys of the calls of tools that were begun, and of which nothing is known since."""
+        begun: set[str] = set()
+        for item in self.recorded:
+            match item.event:
+                case ToolCallStarted(key=key, tool=tool) if tool.startswith("desk."):
+                    begun.add(key)
+                case ApprovalRequested(key=key, kind="elicitation", inline=False):
+                    begun.discard(key)
+                case event if _is_result(event):
+                    begun.discard(event.key)
+                case _:
+                    pass
+        return begun
 
 
 def _is_result(event: Event) -> TypeGuard[ToolCallFinished]:

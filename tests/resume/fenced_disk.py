@@ -41,20 +41,21 @@ class ProcessJournal:
         self.pending: list[Recorded] = []
         """What is in memory only."""
         self.is_dead = False
+        self._owned: set[str] = set()
         self._disk = disk
         self._reach_disk = reach_disk
         self._alert = alert
 
     def is_fenced(self, run_id: str) -> bool:
-        """Whether somebody else has the run."""
-        return self._disk.owner.get(run_id, self) is not self
+        """Whether somebody else has taken the run over from it."""
+        return run_id in self._owned and self._disk.owner[run_id] is not self
 
     def append(self, recorded: Sequence[Recorded]) -> None:
         for item in recorded if not self.is_dead else ():
             if self._alert and self._disk.recorded[item.run_id]:
                 self._refuse_if_fenced(item.run_id)
             if not self._disk.recorded[item.run_id]:
-                self._disk.owner[item.run_id] = self
+                self._take(item.run_id)
             self.pending.append(item)
 
     async def durable(self, run_id: str = "") -> None:
@@ -88,6 +89,10 @@ class ProcessJournal:
         raise NotImplementedError
 
     async def claim(self, run_id: str) -> None:
+        self._take(run_id)
+
+    def _take(self, run_id: str) -> None:
+        self._owned.add(run_id)
         self._disk.owner[run_id] = self
 
     def answer(self, run_id: str, answer: Answer) -> None:

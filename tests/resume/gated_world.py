@@ -7,9 +7,11 @@ next, and what has happened when a process dies or loses its run.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from crash_teams import label_of, tell
@@ -51,6 +53,16 @@ TOOLS: dict[str, EffectClass] = {
     "sign": "once",
 }
 """Effect class by tool; the last two need a permission."""
+
+
+def _load() -> Team:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "team.yaml")
+        file.write_text(TEAM)
+        return harness.load_team(file)
+
+
+GATED = _load()
 
 Turn = Sequence[str]
 """The tools that are called in one turn, side by side; `scout` for a sub-agent."""
@@ -183,6 +195,11 @@ class Process:
     def carries(self) -> bool:
         """Whether it carries the run, or believes so."""
         return self.is_alive and RUN in self.harness.live
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the run it carries waits for a person."""
+        return self.carries and bool(self.harness.live[RUN].waiting)
 
     async def _live(self) -> None:
         async with harness.open(

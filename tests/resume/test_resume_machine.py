@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import orjson
 import pytest
 from crash_checks import check_order
 from crash_teams import as_told
 from fenced_disk import ProcessJournal
-from gated_world import RUN, TEAM, TOOLS, GatedWorld, Process, Script
+from gated_world import GATED, RUN, TOOLS, GatedWorld, Process, Script
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from virtual_time import VirtualTimeLoop
 
-import harness
-from harness import Team, UsageError, fold
+from harness import UsageError, fold
 from harness.errors import Fenced
 from harness.events import ApprovalDecided, ApprovalRequested, RunFinished, ToolCallStarted
 from harness.loop.approvals import Reply, leave_answer
@@ -30,16 +26,6 @@ scripts = st.builds(
     st.lists(st.lists(tools | st.just("scout"), min_size=1, max_size=3), min_size=1, max_size=2),
     st.lists(st.lists(tools, min_size=1, max_size=2), min_size=1, max_size=2),
 )
-
-
-def load_team() -> Team:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "team.yaml")
-        file.write_text(TEAM)
-        return harness.load_team(file)
-
-
-GATED_TEAM = load_team()
 
 
 class RunMachine(RuleBasedStateMachine):
@@ -252,7 +238,7 @@ class RunMachine(RuleBasedStateMachine):
         return refused
 
     def begin_in_a_new_process(self, alert: bool) -> None:
-        process = Process(self.world, GATED_TEAM, self.loop, alert=alert)
+        process = Process(self.world, GATED, self.loop, alert=alert)
         self.processes.append(process)
         self.loop.settle()
         if self.world.disk.recorded[RUN]:
@@ -312,7 +298,7 @@ def _came_too_late(fault: BaseException) -> bool:
 
 TestRunMachine = RunMachine.TestCase
 TestRunMachine.settings = settings(
-    max_examples=400,
+    max_examples=100,
     stateful_step_count=30,
     deadline=None,
     report_multiple_bugs=False,
