@@ -9,7 +9,7 @@ cancelled, partial reports) follows from it, as it did then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 
 from harness.events import (
@@ -34,18 +34,18 @@ class Cuts:
     """
 
     def __init__(self, recorded: Iterable[Recorded]) -> None:
-        items = [item for item in recorded if getattr(item.event, "agent", "")]
+        items = [item for item in recorded if _agent(item.event)]
         self._limits = {
             item.event.agent: item.event
             for item in items
             if isinstance(item.event, LimitWasReached) and item.event.limit == "minutes"
         }
         self._places: dict[str, float] = {
-            item.event.agent: item.sequence for item in items if _is_by_time(item.event)
+            _agent(item.event): item.sequence for item in items if _is_by_time(item.event)
         }
-        for item in items:
-            if made_by_cut(item.event) and not self.above(item.event.agent):
-                self._assume(item.event)
+        self._assume(
+            [item.event for item in items if made_by_cut(item.event) and not self.above(_agent(item.event))]
+        )
         self._pending = Counter(path for item in items for path in self._preceded_by(item))
         self._watched: dict[str, CutShort] = {}
 
@@ -76,10 +76,13 @@ class Cuts:
         if not self._pending[path] and path in self._watched:
             self._watched.pop(path)(self._limits[path])
 
-    def _assume(self, event: Event) -> None:
-        """Take it that all agents were cut, of which a crash left only the first traces."""
-        entry: str = getattr(event, "agent", "").partition("/")[0]
-        scope = event.report.stop_reason.removeprefix(_LIMIT) if isinstance(event, AgentRunFinished) else entry
+    def _assume(self, traces: Sequence[Event]) -> None:
+        """Take it that all agents were cut, where nothing but traces of a cut were left by a crash or a stop."""
+        if not traces:
+            return
+        entry: str = getattr(traces[0], "agent", "").partition("/")[0]
+        reports = [event.report for event in traces if isinstance(event, AgentRunFinished)]
+        scope = reports[0].stop_reason.removeprefix(_LIMIT) if reports else entry
         self._limits[entry] = LimitWasReached(agent=entry, limit="minutes", scope=scope, allowed=0.0)
         self._places[entry] = inf
 
@@ -114,6 +117,10 @@ def upwards(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition("/")[0]
+
+
+def _agent(event: Event) -> str:
+    return getattr(event, "agent", "")
 
 
 def _is_by_time(event: Event) -> bool:

@@ -188,6 +188,16 @@ class Past:
                 break
         return None
 
+    def asked_first(self, key: str) -> list[ApprovalRequested | ApprovalDecided]:
+        """Return the questions that were asked before a call began, with their answers."""
+        asked: list[ApprovalRequested | ApprovalDecided] = []
+        for event in self._calls.get(key, ()):
+            if isinstance(event, ToolCallStarted):
+                break
+            if isinstance(event, ApprovalRequested | ApprovalDecided):
+                asked.append(event)
+        return asked
+
     def asked_meanwhile(self, key: str, attempt: int) -> list[ApprovalRequested | ApprovalDecided]:
         """Return the questions an attempt raised while it went on, with their answers."""
         found: list[ApprovalRequested | ApprovalDecided] = []
@@ -339,7 +349,7 @@ class Past:
 
     def _is_over(self, event: Event) -> bool:
         """Whether the record is complete where this event would go on."""
-        if isinstance(event, RunFinished):
+        if isinstance(event, RunFinished | CitationsVerified):
             return self.finished is not None
         return self._entry_ended or getattr(event, "agent", "") in self._ended
 

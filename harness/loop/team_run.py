@@ -26,7 +26,6 @@ from harness.events import (
     Report,
     RunFinished,
     RunStopReason,
-    ToolServerFailed,
 )
 from harness.journal.port import Answer
 from harness.limits import Budget
@@ -425,28 +424,36 @@ class TeamRun:
             return PlainAnswer()
         return StructuredAnswer(path, spec.output, emit=self.log.emit, readings=self._readings)
 
-    def _readings(self) -> list[Reading]:
-        """Return what the run has read, in an order that does not depend on when it was read."""
-        return [reading for _, reading in sorted(self.log.state.readings.items())]
+    def _readings(self, before: int | None) -> list[Reading]:
+        """Return what the run has read, before a turn of its entry agent or at all, in an order of its own."""
+        state = self.log.state
+        return [
+            reading
+            for key, reading in sorted(state.readings.items())
+            if before is None or state.was_over(key, self.entry, before)
+        ]
 
     def _read_result(self, path: str) -> Tool:
         """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
 
         async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
-            text = self._resolve(path, arguments["handle"])
+            text = self._resolve(path, context.turn, arguments["handle"])
             return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
 
         return Tool(_READ_RESULT, invoke, effect="read", external=False)
 
-    def _resolve(self, path: str, handle: str) -> str:
-        """Return what a handle stands for, if it belongs to this agent run or one below it."""
+    def _resolve(self, path: str, turn: int, handle: str) -> str:
+        """Return what a handle stands for, if it belongs to this agent run or one below it and is over."""
         kind, _, place = handle.partition(":")
         owner = place.rpartition("/turn-")[0] if kind == "result" else place
+        state = self.log.state
         if owner == path or owner.startswith(f"{path}/"):
-            if kind == "result" and place in self.log.state.whole_results:
-                return self.log.state.whole_results[place]
-            if kind == "agent" and place in self.log.state.agents and place != path:
-                entries = self.log.state.agents[place].window.entries
+            results = state.whole_results
+            if kind == "result" and place in results and state.was_over(place, path, turn):
+                return results[place]
+            agents = state.agents
+            if kind == "agent" and place in agents and place != path and state.was_over(place, path, turn):
+                entries = agents[place].window.entries
                 return "\n\n".join(f"[{entry.origin}]\n{_visible(entry.message)}" for entry in entries)
         raise ToolError(f"there is nothing to read at {handle!r}")
 

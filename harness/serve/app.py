@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from harness.errors import HarnessError
-from harness.harness import Harness, open_harness
+from harness.harness import Harness
 from harness.journal import Journal
+from harness.opening import open_harness
 from harness.serve import chat, mcp_endpoint, runs
 from harness.serve.following import Following
 from harness.serve.guard import Guard

@@ -77,7 +77,7 @@ async def test_a_takeover_while_the_connection_is_away_is_found_out(
 
 async def test_runs_go_on_through_restarts_of_the_server(postgres: str, postgres_cluster: PostgresCluster):
     journal = PostgresJournal(postgres)
-    runs = {f"run-{number}": a_run(turns=60, run_id=f"run-{number}") for number in range(8)}
+    runs = {f"run-{number}": a_run(turns=20, run_id=f"run-{number}") for number in range(8)}
     written = 0
 
     async def write(run_id: str) -> None:
@@ -96,7 +96,7 @@ async def test_runs_go_on_through_restarts_of_the_server(postgres: str, postgres
         for run_id in runs:
             tasks.start_soon(write, run_id)
         for number, mode in enumerate(("immediate", "fast", "immediate"), 1):
-            await until(lambda: written > number * 400)  # noqa: B023
+            await until(lambda: written > number * 150)  # noqa: B023
             await anyio.to_thread.run_sync(restart, mode)
 
     for run_id, run in runs.items():

@@ -91,6 +91,22 @@ async def test_a_run_of_a_silent_process_is_taken_over_and_that_one_hears_of_it(
     assert list(other.read("kept")) == a_run(run_id="kept")
 
 
+async def test_a_silent_process_cannot_write_to_a_run_that_was_begun_anew(
+    postgres: str, journal: PostgresJournal, other: PostgresJournal
+):
+    journal.append(a_run()[:4])
+    await journal.durable()
+    let_time_pass(postgres)
+    await other.delete(["run"])
+    other.append(a_run()[:2])
+    await other.durable()
+
+    journal.append(a_run()[4:6])
+    with pytest.raises(Fenced):
+        await journal.durable("run")
+    assert list(other.read("run")) == a_run()[:2]
+
+
 async def test_a_process_that_was_silent_but_lost_nothing_goes_on(postgres: str, journal: PostgresJournal):
     journal.append(a_run()[:4])
     await journal.durable("run")

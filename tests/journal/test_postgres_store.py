@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
 from journal_samples import a_run, an_answer
 from postgres_store import everything, query, until
@@ -46,6 +48,26 @@ async def test_content_another_process_deleted_is_written_again(
 
     journal.append(a_run(run_id="second"))
     await journal.durable()
+
+    assert list(journal.read("second")) == a_run(run_id="second")
+
+
+async def test_a_batch_that_meets_a_deletion_waits_for_it_and_writes_its_content_again(
+    postgres: str, journal: PostgresJournal
+):
+    journal.append(a_run(run_id="first"))
+    await journal.durable()
+
+    with closing(psycopg.connect(postgres)) as connection:
+        connection.execute("UPDATE harness.meta SET value = '7' WHERE key = 'deletions'")
+        for table in ("content", "uses", "events", "runs"):
+            connection.execute(f"DELETE FROM harness.{table}".encode())
+        journal.append(a_run(run_id="second"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.durable)
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted UNION SELECT 1 FROM harness.runs WHERE run_id = 'second'"
+            await until(lambda: query(postgres, waits))
+            connection.commit()
 
     assert list(journal.read("second")) == a_run(run_id="second")
 

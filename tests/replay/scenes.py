@@ -186,7 +186,7 @@ async def _next_act(it: Scene, run_id: str) -> None:
     if it.chance.happens(0.3):
         _change(it.team, it.chance.random)
     async with _opened(it) as opened:
-        open_ones = _open_questions(it, run_id, harness.fold(it.recorded(run_id)))
+        open_ones = _open_questions(it, run_id)
         if open_ones and it.chance.happens(0.8):
             run = await _answer(it, opened, run_id, open_ones[0])
         else:
@@ -196,9 +196,11 @@ async def _next_act(it: Scene, run_id: str) -> None:
 
 def _change(team: dict[str, Any], random: Random) -> None:
     """Change the team in a way that its past allows."""
-    team["limits"] = {"parallel": team["limits"]["parallel"], "turns": random.choice((60, 100))}
+    kept = {name: value for name, value in team["limits"].items() if name in ("parallel", "depth")}
+    team["limits"] = {**kept, "turns": random.choice((60, 100))}
     for agent in team["agents"].values():
-        agent.pop("limits", None)
+        for name in ("turns", "tokens", "minutes"):
+            agent.get("limits", {}).pop(name, None)
     rule = {"tool": "desk.again", "allow": "no"}
     if rule not in team["permissions"]:
         team["permissions"] = [*team["permissions"], rule]
@@ -212,7 +214,10 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
     if answers:
         run.be_patient()
     seen = 0
+    waiting = _open_questions(it, run.id) if answers else []
     async with anyio.create_task_group() as answering:
+        for question in waiting:
+            answering.start_soon(_answer_live, it, opened, run, question)
         with contextlib.suppress(ValueError):
             async for recorded in run.events():
                 seen += 1
@@ -223,9 +228,10 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
         answering.cancel_scope.cancel()
 
 
-def _open_questions(it: Scene, run_id: str, state: harness.RunState) -> list[ApprovalRequested]:
+def _open_questions(it: Scene, run_id: str) -> list[ApprovalRequested]:
+    waiting = harness.fold(it.recorded(run_id)).waiting
     answered = {(answer.key, answer.number) for answer in it.journal.answers(run_id)}
-    return [one for one in state.waiting.values() if (one.key, one.number) not in answered]
+    return [one for one in waiting.values() if (one.key, one.number) not in answered]
 
 
 async def _answer_live(
@@ -234,7 +240,7 @@ async def _answer_live(
     await it.chance.pause()
     if it.chance.happens(0.1):
         run.be_patient(patient=False)
-    elif question in _open_questions(it, run.id, run.state) and not run.is_over:
+    elif question in _open_questions(it, run.id) and not run.is_over:
         await _answer(it, opened, run.id, question)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -155,8 +155,13 @@ def label_of(messages: Sequence[Message]) -> str:
 def tell(messages: Sequence[Message]) -> Message:
     """Say what is known to be done."""
     results = [part.text for message in messages for part in message.parts if isinstance(part, ToolResult)]
-    done = sorted(set(re.findall(r"([\w.#]+) is done", " ".join(results))))
-    return says(", ".join(f"{label} is done" for label in done))
+    done = set(re.findall(r"([\w.#]+) is done", " ".join(results)))
+    return says(as_told(done))
+
+
+def as_told(done: Iterable[str]) -> str:
+    """Return how an agent says what is done."""
+    return ", ".join(f"{label} is done" for label in sorted(done)) or "Nothing."
 
 
 def receipts_in(text: str) -> list[str]:

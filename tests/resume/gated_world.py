@@ -165,8 +165,8 @@ class Process:
         self.world = world
         self.journal = ProcessJournal(world.disk, self._reach_disk, alert=alert)
         self.run: Run | None = None
-        self.lost = False
-        """Whether the run was taken from it while it carried it."""
+        self.lost: Run | None = None
+        """The run, if it was taken from it while it carried it."""
         self._loop = loop
         self._team = team
         self._end = asyncio.Event()

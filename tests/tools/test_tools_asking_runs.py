@@ -13,10 +13,11 @@ from typing import Any
 import anyio
 import pytest
 from asking_team import KEY, AskingTeam
-from servers_in_use import HttpServer, asking
+from servers_in_use import HttpServer, asking, plain
 
-from harness import UsageError
+from harness import UsageError, fold
 from harness.events import ApprovalRequested, RunResumed
+from harness.replay import carry_out_again
 from harness.team import ServerSpec
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +135,21 @@ async def test_a_call_in_doubt_that_nobody_had_answered_asks_anew(team: AskingTe
     assert done_at(ledger) == ["removed /x"]
 
 
+async def test_a_question_that_is_asked_again_by_the_call_made_again_is_the_same_question(
+    team: AskingTeam,
+):
+    team.write(asking("module", era="2025"), "s.ask", {"question": "Go?"}, effect="read")
+    with anyio.fail_after(30):
+        run_id = await team.suspended()
+        async with team.open() as opened:
+            result = await (await opened.resume(run_id)).result()
+            assert (result.stop_reason, result.waiting) == ("suspended", (KEY,))
+        result = await team.answered(run_id, content={"ok": True})
+
+    assert result.output == "accept True"
+    assert await team.story(run_id) == ["attempt 1", "elicitation 1 meanwhile", "answered 1", "done"]
+
+
 @pytest.mark.parametrize("era", ["2026", "2025"])
 async def test_a_no_reaches_the_server_and_nothing_is_done(team: AskingTeam, ledger: Path, era: str):
     team.write(asking("module", era=era, ledger=str(ledger)), "s.remove", {"path": "/x"}, effect="read")
@@ -249,6 +265,24 @@ async def test_a_fork_after_the_question_keeps_the_answer_and_asks_nobody(
     assert (result.stop_reason, result.output) == ("done", "/x True none")
     assert done_at(ledger) == ["removed /x"]
     assert (await team.story(fork.id)) == await team.story(run_id)
+
+
+async def test_a_question_whose_call_has_ended_waits_for_nobody(team: AskingTeam):
+    enough = team.folder / "enough"
+    team.write(plain(), "s.ask_until", {"path": str(enough)})
+    with anyio.fail_after(30):
+        async with team.open() as opened:
+            run = await opened.start("Go.")
+            run.be_patient()
+            async for recorded in run.events():
+                if isinstance(recorded.event, ApprovalRequested):
+                    await anyio.Path(enough).touch()
+            result = await run.result()
+            recorded = list(opened.journal.read(run.id))
+            assert (await carry_out_again(recorded, opened.team, team.models())).exact
+
+    assert (result.stop_reason, result.output) == ("done", "nobody said anything")
+    assert (run.waiting, fold(recorded).waiting) == ((), {})
 
 
 async def killed_while_it_waits(team: AskingTeam) -> str:

@@ -48,11 +48,10 @@ NAMES = [
     "duplicate",
     "duplicate",
     "mixed",
-    "ask_and_leave",
-    "ask_and_crash",
+    "ask_until",
     "ask_and_hang",
     "ask_and_report",
-    "ask_about_another",
+    "report_now",
     "asked",
 ]
 
@@ -230,13 +229,11 @@ class Server:
         params = {"message": "Go?", "requestedSchema": form}
         self.send({"id": number, "method": "elicitation/create", "params": params})
 
-    def tool_ask_and_leave(self, number, meta):
+    def tool_ask_until(self, number, meta, path):
         self.ask(lambda action: None)
-        self.text(number, "left")
-
-    def tool_ask_and_crash(self, number, meta):
-        self.ask(lambda action: None)
-        os._exit(3)
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        self.text(number, "nobody said anything")
 
     def tool_ask_and_hang(self, number, meta):
         self.ask(lambda action: None)
@@ -246,11 +243,12 @@ class Server:
             self.report(meta, 2, 2, "heard")
             self.text(number, action)
 
+        self.asking = meta
         self.ask(then)
-        self.report(meta, 1, 2, "asking")
 
-    def tool_ask_about_another(self, number, meta):
-        self.ask(lambda action: self.text(number, action))
+    def tool_report_now(self, number, meta):
+        self.report(self.asking, 1, 2, "asking")
+        self.text(number, "done")
 
     def tool_asked(self, number, meta):
         self.text(number, len(self.asked))

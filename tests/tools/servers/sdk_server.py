@@ -62,6 +62,13 @@ def create(*, base=None, greeting="hello", fail=""):
         """Many characters."""
         return "x" * size
 
+    travelling(server)
+    return server
+
+
+def travelling(server):
+    """A tool that changes which headers it wants."""
+
     @server.tool()
     async def travel(to: str) -> str:
         """Go somewhere."""
@@ -77,8 +84,6 @@ def create(*, base=None, greeting="hello", fail=""):
         server.remove_tool("travel")
         server.add_tool(travel)
         return "done"
-
-    return server
 
 
 if __name__ == "__main__":
