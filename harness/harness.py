@@ -306,6 +306,8 @@ class Harness:
         crew: Crew | None = None,
     ) -> Run:
         """Put it on disk that the run begins or goes on, and have it carried."""
+        # Once more: it may have become so while the record was read.
+        self._refuse_while_draining()
         if log.run_id in self.live:
             raise UsageError(f"run {log.run_id} is going on in this process")
         run = Run(log, self.journal)
@@ -317,8 +319,9 @@ class Harness:
                 log.emit(resumed)
             log.emit(started)
             await log.durable()
-        except BaseException:
+        except BaseException as error:
             del self.live[run.id]
+            run.abandon(error)
             raise
         ready = anyio.Event()
         self._wiring.tasks.start_soon(self._drive, run, log, started, crew, ready)

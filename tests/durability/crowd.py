@@ -119,14 +119,15 @@ async def write(folder: Path, store: str, runs: str, lines: str, tell_at: str = 
         except StoreError as error:
             ends[str(error)] += 1
 
-    journal = Watched(open_journal(store, write=True))
+    journal = Watched(open_store(store))
     async with opened(folder, journal, diary, lines=int(lines), tell_at=int(tell_at)) as h:
-        began = time.perf_counter()
+        began, held_up = time.perf_counter(), seconds_held_up()
         async with anyio.create_task_group() as tasks:
             for number in range(int(runs)):
                 tasks.start_soon(one, h, number)
         seconds = time.perf_counter() - began
-        say({"ends": ends, "seconds": seconds, **journal.figures()})
+        held_up = seconds_held_up() - held_up
+        say({"ends": ends, "seconds": seconds, "held_up": held_up, **journal.figures()})
         if then == "die":
             os.kill(os.getpid(), signal.SIGKILL)
     await journal.close()
@@ -137,8 +138,9 @@ async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
     diary = Diary(folder / "diary")
     written = diary.lines
     asked: list[str] = []
+    results: list[RunResult] = []
 
-    async def carry(h: harness.Harness, run: Run) -> RunResult:
+    async def carry(h: harness.Harness, run: Run) -> None:
         result = await run.result()
         while result.stop_reason == "suspended":
             [question] = run.waiting
@@ -148,12 +150,19 @@ async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
             happened = (wanted["writer"], wanted["line"]) in written
             run = await h.approve(run.id, happened=happened, by="the diary")
             result = await run.result()
-        return result
+        results.append(result)
 
-    journal = Watched(open_journal(store, write=True))
+    journal = Watched(open_store(store))
     async with opened(folder, journal, diary, lines=int(lines)) as h:
         began = time.perf_counter()
-        results = [await carry(h, run) for run in await h.resume_all()]
+        while any(run.finished is None or run.finished.stop_reason != "done" for run in journal.runs()):
+            resumed = await h.resume_all()
+            async with anyio.create_task_group() as tasks:
+                for run in resumed:
+                    tasks.start_soon(carry, h, run)
+            if not resumed:
+                # A database takes a killed process to be alive for a while.
+                await anyio.sleep(0.5)
         seconds = time.perf_counter() - began
         ends = Counter((result.stop_reason, result.output) for result in results)
         say({"ends": sorted(ends.items()), "asked": asked, "seconds": seconds, **journal.figures()})
@@ -165,7 +174,7 @@ async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
 async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
     """Have all runs write their lines until the process is told to stop."""
     diary = Diary(folder / "diary")
-    journal = Watched(open_journal(store, write=True))
+    journal = Watched(open_store(store))
     async with opened(folder, journal, diary, lines=int(lines)) as h:
         live = await begin(h, diary, int(runs))
         with anyio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -184,7 +193,7 @@ async def drain(folder: Path, store: str, runs: str, lines: str, grace: str) -> 
 async def serve(folder: Path, store: str, runs: str, lines: str, grace: str) -> None:
     """Have all runs write their lines while they are served, until the process is told to stop."""
     diary = Diary(folder / "diary")
-    journal = open_journal(store, write=True)
+    journal = open_store(store)
     async with opened(folder, journal, diary, lines=int(lines)) as h:
         app = create_app(h, options=ServeOptions(grace_seconds=float(grace), carry_on=False))
         await begin(h, diary, int(runs))
@@ -206,6 +215,21 @@ async def begin(h: harness.Harness, diary: Diary, runs: int) -> list[Run]:
         for number in range(runs):
             tasks.start_soon(start, number)
     return started
+
+
+def open_store(store: str) -> Journal:
+    """Open a store; in a database a silent process is soon taken to be dead."""
+    if store.startswith("postgresql:"):
+        from harness.journal.postgres import LeaseTimes, PostgresJournal
+
+        return PostgresJournal(store, times=LeaseTimes(refreshed=1.0, dead=6.0))
+    return open_journal(store, write=True)
+
+
+def seconds_held_up() -> float:
+    """Return how long this thread had to do and got no core, because other processes had them all."""
+    statistics = Path("/proc/thread-self/schedstat")
+    return int(statistics.read_text().split()[1]) / 1e9 if statistics.exists() else 0.0
 
 
 def say(told: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from crowd import ANSWER as CROWDS_ANSWER
 from diary import Diary
 from places import PrivateDisk
 from processes import Processes
-from records import check_nothing_lost, in_doubt, read_copy
+from records import check_nothing_lost, in_doubt, read_all, read_copy
 
 LINES = 12
 FULL = "database or disk is full"
@@ -116,3 +116,39 @@ def test_an_answer_that_does_not_fit_on_the_disk_is_not_given(desk: Desk, small_
     approved = desk.command("approve", run_id)
     assert (approved.code, approved.out) == (0, f"{ANSWER}\n")
     assert desk.diary.lines == {(0, 0): 1}
+
+
+def test_an_export_that_does_not_fit_leaves_nothing_half_written(desk: Desk, small_disk: PrivateDisk):
+    desk.store = desk.folder / "store"
+    desk.command("run", desk.team, "Write.")
+    bundle = small_disk.place / "run.harness"
+    (small_disk.view / "run.harness").write_bytes(b"an older one")
+    small_disk.fill()
+
+    refused = desk.command("export", "last", "-o", bundle)
+    assert refused.code in (2, 3)
+    assert refused.err == f"error: {bundle} cannot be written: No space left on device\n"
+    assert sorted(file.name for file in small_disk.view.iterdir()) == ["filler", "run.harness"]
+    assert (small_disk.view / "run.harness").read_bytes() == b"an older one"
+
+    small_disk.make_room()
+    assert desk.command("export", "last", "-o", bundle).code == 0
+    assert desk.processes.run("harness", "replay", bundle, before=desk.before).code == 0
+
+
+def test_an_import_that_does_not_fit_takes_whole_runs_or_none(desk: Desk, small_disk: PrivateDisk):
+    desk.write_team(60, padding=3000)
+    small_disk_store, desk.store = desk.store, desk.folder / "store"
+    desk.command("run", desk.team, "Write.")
+    bundle = desk.folder / "run.harness"
+    assert desk.command("export", "last", "-o", bundle).code == 0
+    [(run_id, events)] = read_all(desk.store).items()
+
+    desk.store = small_disk_store
+    check_message(desk.command("import", bundle), str(desk.store), FULL)
+    assert desk.command("runs").out == ""
+
+    small_disk.remount("size=8m")
+    assert desk.command("import", bundle).out == f"{run_id}\n"
+    imported = read_copy(small_disk.view / "store", desk.folder / "copy")
+    assert [item.sequence for item in imported[run_id]] == [item.sequence for item in events]

@@ -75,7 +75,7 @@ def test_told_twice_the_process_leaves_at_once_and_all_runs_can_be_resumed(
 def test_ctrl_c_stops_the_command_and_says_how_to_go_on(disk: Path, processes: Processes):
     desk = a_run_under_way(disk, processes)
     process = processes.start("harness", "run", desk.team, "Write.", "--store", desk.store)
-    wait_for(desk.diary, "waits")
+    until_it_waits(process)
     process.send_signal(signal.SIGINT)
     (disk / "go").touch()
     stopped = ended(process)
@@ -90,7 +90,7 @@ def test_ctrl_c_stops_the_command_and_says_how_to_go_on(disk: Path, processes: P
 def test_ctrl_c_twice_leaves_at_once_and_the_run_can_be_resumed(disk: Path, processes: Processes):
     desk = a_run_under_way(disk, processes)
     process = processes.start("harness", "run", desk.team, "Write.", "--store", desk.store)
-    wait_for(desk.diary, "waits")
+    until_it_waits(process)
     process.send_signal(signal.SIGINT)
     insist(process)
 
@@ -129,13 +129,10 @@ def a_run_under_way(folder: Path, processes: Processes) -> Desk:
     return desk
 
 
-def wait_for(diary: Diary, word: str) -> None:
-    """Wait until a word was told."""
-    for _ in range(3000):
-        if diary.of(word):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"nobody told {word!r}")
+def until_it_waits(process: subprocess.Popen[str]) -> None:
+    """Read what a process says until its tool is at work."""
+    assert process.stderr
+    assert any(line == "waits\n" for line in process.stderr)
 
 
 def ends(record: Record) -> Counter[str]:
