@@ -225,6 +225,8 @@ class PostgresSink:
             self._done(
                 connection, pending, {run_id: epoch for kind, run_id, epoch in answer if kind == "run"}
             )
+        for run_id in pending.finished:
+            self._leases.held.pop(run_id, None)
 
     def _values(self, pending: _Pending) -> dict[str, Any]:
         runs, sequences, ats, agents, types, bodies = map(list, zip(*pending.events, strict=True))
@@ -258,8 +260,6 @@ class PostgresSink:
         if refused:
             self._lose(pending, self._leases.refusal(connection, refused))
         self._leases.held.update(mine)
-        for run_id in pending.finished:
-            self._leases.held.pop(run_id, None)
         pending.events = []
 
     def _settle(self, connection: Connection, pending: _Pending) -> None:
