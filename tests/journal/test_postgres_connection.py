@@ -41,6 +41,24 @@ async def test_a_batch_whose_connection_breaks_is_neither_lost_nor_doubled(
     await journal.close()
 
 
+async def test_a_run_whose_end_was_committed_unseen_is_carried_on(postgres: str, proxy: Proxy):
+    run = a_run(run_id="second")
+    journal = PostgresJournal(proxy.address(postgres))
+    journal.append(run[:4])
+    await journal.durable()
+
+    proxy.break_at(b"second", "after")
+    journal.append(run[4:])
+    await journal.durable("second")
+    assert proxy.broken.is_set()
+    more = numbered(turn(3), run_id="second", start=len(run))
+    journal.append(more)
+    await journal.durable("second")
+
+    assert list(journal.read("second")) == [*run, *more]
+    await journal.close()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_takeover_while_the_connection_is_away_is_found_out(
     postgres: str, proxy: Proxy, other: PostgresJournal, when: Break

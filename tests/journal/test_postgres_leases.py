@@ -139,9 +139,33 @@ async def test_a_run_may_come_back_to_the_process_that_lost_it(
     await journal.durable("run")
 
     assert list(journal.read("run")) == run
+    assert query(postgres, "SELECT epoch FROM harness.runs") == [(3,)]
     other.append(run[6:7])
     with pytest.raises(Fenced):
         await other.durable("run")
+
+
+async def test_content_that_was_refused_with_its_run_counts_as_used_when_it_comes_again(
+    postgres: str, journal: PostgresJournal, other: PostgresJournal
+):
+    run = a_run()
+    journal.append(run[:2])
+    await journal.durable()
+    let_time_pass(postgres)
+    await other.claim("run")
+    journal.append(run[2:])
+    with pytest.raises(Fenced):
+        await journal.durable("run")
+
+    let_time_pass(postgres)
+    await journal.claim("run")
+    journal.append(run[2:])
+    other.append(a_run(run_id="twin"))
+    await journal.durable()
+    await other.durable()
+    await other.delete(["twin"])
+
+    assert list(journal.read("run")) == run
 
 
 async def test_a_batch_that_meets_a_takeover_waits_for_it_and_is_refused(

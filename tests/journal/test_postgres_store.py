@@ -130,8 +130,9 @@ async def test_nothing_is_deleted_if_one_run_is_in_the_hands_of_a_live_process(
         await other.delete(["done", "run"])
 
     assert list(other.read("done")) == a_run(run_id="done")
+    await journal.claim("done")
     journal.append(a_run()[4:])
-    await journal.durable()
+    await journal.close()
     await other.delete(["done", "run"])
     assert other.runs() == []
 
