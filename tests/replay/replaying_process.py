@@ -22,7 +22,13 @@ def close_the_network() -> None:
     """Make every attempt to reach anything an error that nobody can overlook."""
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind", "urllib.Request"):
+        if event in (
+            "socket.connect",
+            "socket.getaddrinfo",
+            "socket.sendto",
+            "socket.bind",
+            "urllib.Request",
+        ):
             raise SystemExit(f"the network was used: {event} {arguments}")
 
     sys.addaudithook(refuse)
