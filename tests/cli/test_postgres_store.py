@@ -40,7 +40,7 @@ def test_a_run_waits_goes_on_replays_forks_and_goes_in_one_shared_store(folder: 
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(folder: Path):
-    done = harness(folder, "runs", "--store", "postgresql://ada:secret@127.0.0.1:9/runs")
+    done = harness(folder, "runs", "--store", "postgresql://owner:secret@127.0.0.1:9/runs")
 
     assert done.returncode in (2, 3)
     assert "secret" not in done.stderr

@@ -53,7 +53,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run that is done; tests that add to it use a store of their own."""
     folder = tmp_path_factory.mktemp("recorded")
     (folder / "team.yaml").write_text(TEAM)
-    assert harness(folder, "run", "team.yaml", "Where is X?", "--session", "ada").returncode == 0
+    assert harness(folder, "run", "team.yaml", "Where is X?", "--session", "owner").returncode == 0
     assert harness(folder, "export", "last", "-o", "run.harness").returncode == 0
     return folder
 
@@ -224,7 +224,7 @@ def test_runs_are_found_by_what_they_are(folder: Path):
 
     assert found() == ["And so?", "What else?", "Where is X?"]
     assert found("--status", "limit") == ["And so?"]
-    assert found("--session", "ada") == ["Where is X?"]
+    assert found("--session", "owner") == ["Where is X?"]
     assert found("--text", "NOTHING") == ["What else?"]
     assert found("--of", "nobody") == []
     assert found("--older", "1d") == []

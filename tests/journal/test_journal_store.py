@@ -168,7 +168,7 @@ async def test_all_processes_share_the_answers_of_a_directory(tmp_path: Path):
     open_journal(tmp_path, write=False).answer("run", an_answer())
 
     assert first.answers("run") == second.answers("run") == [an_answer()]
-    with pytest.raises(UsageError, match="answered before: approved by Ada"):
+    with pytest.raises(UsageError, match="answered before: approved by owner"):
         first.answer("run", an_answer())
     await first.close()
     await second.close()

@@ -29,7 +29,7 @@ async def test_a_reader_takes_answers_but_neither_runs_nor_deletions(postgres: s
     reader.answer("run", an_answer())
 
     assert journal.answers("run") == [an_answer()]
-    with pytest.raises(UsageError, match="answered before: approved by Ada"):
+    with pytest.raises(UsageError, match="answered before: approved by owner"):
         journal.answer("run", an_answer())
     with pytest.raises(StoreError, match="opened for reading; open it for writing to append to it"):
         reader.append(a_run())
@@ -156,11 +156,11 @@ async def test_the_list_of_runs_looks_at_the_ends_of_each_only(postgres: str, jo
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://ada:p@s3cret@host/db",
-        "postgresql://ada:p/as3cret@host/db",
-        "postgresql://ada:s3cret%zz@host/db",
-        "postgresql://ada:s3cret@host/db?nothing=1",
-        "postgres://ada:s3cret@host:many/db",
+        "postgresql://owner:p@s3cret@host/db",
+        "postgresql://owner:p/as3cret@host/db",
+        "postgresql://owner:s3cret%zz@host/db",
+        "postgresql://owner:s3cret@host/db?nothing=1",
+        "postgres://owner:s3cret@host:many/db",
     ],
 )
 def test_an_address_that_is_wrong_is_told_without_its_password(url: str):
@@ -172,10 +172,10 @@ def test_an_address_that_is_wrong_is_told_without_its_password(url: str):
 
 
 @pytest.mark.parametrize("write", [True, False])
-@pytest.mark.parametrize("url", ["postgresql://ada:s3cret@{}/db", "postgres://ada@{}/db?password=s3cret"])
+@pytest.mark.parametrize("url", ["postgresql://owner:s3cret@{}/db", "postgres://owner@{}/db?password=s3cret"])
 def test_a_server_that_is_not_there_is_named_without_the_password(url: str, write: bool):
     with pytest.raises(
-        StoreError, match=r"postgresql://ada@127.0.0.1:1/db cannot be used: .*refused"
+        StoreError, match=r"postgresql://owner@127.0.0.1:1/db cannot be used: .*refused"
     ) as caught:
         open_journal(url.format("127.0.0.1:1"), write=write)
 

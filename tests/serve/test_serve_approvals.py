@@ -30,8 +30,8 @@ class Desk:
 
 
 def telling() -> ScriptedModel:
-    """Send to Bob, then say what came of it."""
-    return scripted(calls("desk.send", to="bob"), lambda messages: says(messages[-1].text))
+    """Send to the office, then say what came of it."""
+    return scripted(calls("desk.send", to="office"), lambda messages: says(messages[-1].text))
 
 
 async def finish(served: House, run_id: str, seen: list[Sent]) -> list[Sent]:
@@ -45,7 +45,7 @@ async def finish(served: House, run_id: str, seen: list[Sent]) -> list[Sent]:
 @pytest.mark.parametrize(
     ("answer", "sent", "said"),
     [
-        ({}, ["bob"], "sent to bob"),
+        ({}, ["office"], "sent to office"),
         ({"allow": True, "arguments": {"to": "carol"}}, ["carol"], "sent to carol"),
         ({"allow": True, "arguments": '{"to": "dave"}'}, ["dave"], "sent to dave"),
         ({"allow": False, "reason": "Not on a Sunday.", "by": "ann"}, [], "Not on a Sunday."),
@@ -73,7 +73,7 @@ async def test_a_person_lets_a_call_run_changes_or_refuses_it(
 
 async def test_of_several_calls_each_is_answered_by_its_key(tmp_path: Path):
     desk = Desk()
-    lead = scripted(together(calls("desk.send", to="bob"), calls("desk.send", to="eve")), says("Done."))
+    lead = scripted(together(calls("desk.send", to="office"), calls("desk.send", to="eve")), says("Done."))
     async with house(tmp_path, ASKING, desk=[desk.send], lead=lead) as served:
         run_id = await served.start()
         seen = await served.events(run_id)
@@ -87,7 +87,7 @@ async def test_of_several_calls_each_is_answered_by_its_key(tmp_path: Path):
 
     assert [unclear.status, first.status, second.status, late.status] == [400, 202, 202, 400]
     assert keys[0] in unclear.body["error"]["message"]
-    assert desk.sent == ["bob"]
+    assert desk.sent == ["office"]
 
 
 async def test_a_call_in_doubt_is_settled_by_who_knows(tmp_path: Path):
@@ -113,7 +113,7 @@ async def test_a_call_in_doubt_is_settled_by_who_knows(tmp_path: Path):
 
 async def test_an_answer_reaches_a_run_while_its_other_parts_go_on(tmp_path: Path):
     desk, gate = Desk(), Gate()
-    lead = scripted(together(calls("desk.send", to="bob"), calls("desk.wait")), says("Done."))
+    lead = scripted(together(calls("desk.send", to="office"), calls("desk.wait")), says("Done."))
     async with house(tmp_path, ASKING, desk=[desk.send, gate.wait], lead=lead) as served:
         run_id = await served.start()
         await gate.entered.wait()
@@ -125,4 +125,4 @@ async def test_an_answer_reaches_a_run_while_its_other_parts_go_on(tmp_path: Pat
     assert reply.status == 202
     assert seen[-1].data["stop_reason"] == "done"
     assert not [sent for sent in seen if sent.event == "run.resumed"]
-    assert desk.sent == ["bob"]
+    assert desk.sent == ["office"]

@@ -66,7 +66,7 @@ async def test_a_run_is_suspended_by_a_question_and_carried_on_with_the_answer(
     with anyio.fail_after(60):
         run_id = await team.suspended()
         assert done_at(ledger) == []
-        result = await team.answered(run_id, content={"ok": True, "note": "go"}, by="Ada")
+        result = await team.answered(run_id, content={"ok": True, "note": "go"}, by="owner")
 
     assert (result.stop_reason, result.output) == ("done", "/x True go")
     assert done_at(ledger) == ["removed /x"]
@@ -211,7 +211,7 @@ async def test_a_server_that_never_has_enough_is_asked_no_more(team: AskingTeam,
         result = None
         while result is None or result.stop_reason == "suspended":
             async with team.open() as opened:
-                result = await (await opened.approve(run_id, content={"name": "Ada"})).result()
+                result = await (await opened.approve(run_id, content={"name": "owner"})).result()
             answers += 1
 
     assert answers == 19

@@ -160,9 +160,9 @@ async def test_an_address_among_several_questions_is_agreed_to_with_a_yes_or_a_n
     inquiry = await asked(asking("module"), "s.both", url=url)
 
     for agreed, action in ((True, "accept"), (False, "decline")):
-        context = Person().answering(inquiry, {"page": agreed, "form": {"name": "Ada"}})
+        context = Person().answering(inquiry, {"page": agreed, "form": {"name": "owner"}})
         text = await again(asking("module"), "s.both", context, url=url)
-        assert json.loads(text) == {"page": [action, None], "form": ["accept", {"name": "Ada"}]}
+        assert json.loads(text) == {"page": [action, None], "form": ["accept", {"name": "owner"}]}
     text = await again(asking("module"), "s.both", Person().answering(inquiry, None), url=url)
     assert json.loads(text) == {"page": ["decline", None], "form": ["decline", None]}
 

@@ -284,7 +284,7 @@ async def test_a_server_that_wants_an_address_opened_first_is_called_again_after
 
 
 async def test_a_form_that_asks_for_a_secret_is_shown_to_nobody(spec: ServerSpec):
-    person = Person({"user": "ada", "apiKey": "k"})
+    person = Person({"user": "owner", "apiKey": "k"})
     person.may_answer.set()
     with anyio.fail_after(30):
         async with hub(s=spec) as servers:
