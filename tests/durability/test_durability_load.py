@@ -13,6 +13,8 @@ from records import Record, check_files, check_nothing_lost, in_doubt, read_all
 
 from harness.events import RunStarted
 
+pytestmark = pytest.mark.slow
+
 RUNS = 1000
 EFFECTS_A_SECOND = 1000
 """Each waits for the disk before it happens and is recorded after it."""
