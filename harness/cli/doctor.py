@@ -12,8 +12,8 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Literal
 
-from harness.harness import DEFAULT_STORE
 from harness.models.tokens import token_counter
+from harness.opening import DEFAULT_STORE
 from harness.team import agent_library
 from harness.version import version
 from harness.views import json_line

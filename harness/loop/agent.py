@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
-from harness.errors import Divergence, LimitReached, ModelError
+from harness.errors import LimitReached, ModelError
 from harness.events import (
     AgentRunFinished,
     EntryAppended,
@@ -24,6 +24,7 @@ from harness.loop.approvals import Approvals
 from harness.loop.brief import dumps, view_report
 from harness.loop.deliverable import CountTokens, Deliverable
 from harness.loop.log import Notices, RunLog
+from harness.loop.past import RecordEnds
 from harness.loop.state import AgentState
 from harness.loop.turn import take_turn
 from harness.messages import Message, Text, ToolCall, ToolResult, user
@@ -104,21 +105,45 @@ class AgentRun:
         """Ask something of the world; where only the record may answer, never come to it."""
         if not self.log.past.live:
             await anyio.sleep_forever()
+        self.begin_clock()
         with self.activity.outside():
             yield
 
+    def begin_clock(self) -> None:
+        """Let its time, and that of those it works for, count once all that is recorded has happened again."""
+        if not self.log.past.has_happened:
+            self.log.past.when_it_has_happened(self.path, self.begin_clock)
+            return
+        agent: AgentRun | None = self
+        while agent is not None and agent.scope.deadline != agent.budget.deadline:
+            agent.scope.deadline = agent.budget.deadline
+            agent = agent.parent
+
+    def cut_by(self) -> LimitReached | None:
+        """Return the limit that is cutting it short, its own or of one it works for: of several the outermost."""
+        limit: LimitReached | None = None
+        agent: AgentRun | None = self
+        while agent is not None:
+            if agent.scope.cancel_called:
+                limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
+            agent = agent.parent
+        return limit
+
+    def cut_short(self, limit: LimitWasReached) -> None:
+        """End it and all that works for it where they are, as the record says happened when time was up."""
+        self.budget.end(LimitReached(limit.limit, limit.scope, limit.allowed))
+        self.scope.cancel()
+
     async def be_cut_short(self) -> None:
-        """Be cancelled at this place, as the record says happened when time was up."""
+        """Wait at a place where the record says that time was up."""
         agent: AgentRun | None = self
         past = self.log.past
-        while agent is not None and past.limit(agent.path) is None:
+        while past.check != "everything" and agent is not None:
+            limit = past.limit(agent.path)
+            if limit is not None:
+                agent.cut_short(limit)
+                break
             agent = agent.parent
-        if agent is None:
-            raise Divergence(f"{self.path}: the record does not say what cancelled it")
-        limit = past.limit(agent.path)
-        assert limit is not None
-        agent.budget.end(LimitReached(limit.limit, limit.scope, limit.allowed))
-        agent.scope.cancel()
         await anyio.sleep_forever()
 
     def request_tokens(self) -> int:
@@ -136,7 +161,7 @@ async def run_agent(agent: AgentRun) -> Report:
         report, error = await _work(agent)
     except anyio.get_cancelled_exc_class():
         # A stop from outside leaves the agent run open, as a crash would, so that it can be resumed.
-        limit = agent.budget.expired()
+        limit = agent.parent.cut_by() if agent.parent else None
         if limit:
             _finish(agent, _unfinished(agent, stop_reason=_limit_reason(limit)), None)
         raise
@@ -161,22 +186,34 @@ def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report
 
 async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
     try:
-        agent.scope.deadline = agent.budget.deadline
         with agent.scope:
-            while agent.deliverable.accepted is None:
-                reply = await take_turn(agent)
-                if not reply.tool_calls:
-                    _settle(agent, reply)
-                elif agent.deliverable.accepted is None:
-                    _break_loops(agent)
-            return agent.deliverable.accepted, None
-        limit = agent.budget.expired() or LimitReached("minutes", agent.path, 0)
+            return await _take_turns(agent), None
+        limit = agent.cut_by()
+        assert limit is not None
     except LimitReached as reached:
         limit = reached
     except ModelError as error:
         return _unfinished(agent, stop_reason=f"failed: {str(error)[:300]}"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
     return _unfinished(agent, stop_reason=_limit_reason(limit)), None
+
+
+async def _take_turns(agent: AgentRun) -> Report:
+    past = agent.log.past
+    past.cuts.watch(agent.path, agent.cut_short)
+    if past.agent(agent.path) is None:
+        agent.begin_clock()
+    try:
+        while agent.deliverable.accepted is None:
+            reply = await take_turn(agent)
+            if not reply.tool_calls:
+                _settle(agent, reply)
+            elif agent.deliverable.accepted is None:
+                _break_loops(agent)
+    except RecordEnds:
+        await anyio.sleep_forever()
+    assert agent.deliverable.accepted is not None
+    return agent.deliverable.accepted
 
 
 def _settle(agent: AgentRun, reply: Message) -> None:

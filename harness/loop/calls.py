@@ -32,7 +32,9 @@ from harness.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from harness.loop.cuts import made_by_cut
 from harness.loop.log import Progress
+from harness.loop.past import RecordEnds
 from harness.messages import ToolCall, ToolResult
 from harness.messages import tool as tool_message
 from harness.permissions import ProposedCall
@@ -69,7 +71,10 @@ async def run_calls(agent: AgentRun, turn: int, calls: Sequence[ToolCall], *, cu
     outputs: list[ToolOutput | None] = [None] * len(calls)
 
     async def run(index: int) -> None:
-        outputs[index] = await _Call(agent, turn, index, calls[index]).run(cut_off=cut_off)
+        try:
+            outputs[index] = await _Call(agent, turn, index, calls[index]).run(cut_off=cut_off)
+        except RecordEnds:
+            await anyio.sleep_forever()
 
     if len(calls) == 1:
         await run(0)
@@ -114,7 +119,11 @@ class _Call:
         past = self.agent.log.past
         recorded = None if past.check == "everything" else past.outcome(self.key, 1)
         if isinstance(recorded, ToolCallFinished) and recorded.external:
-            # Whatever a changed team would say to the call: its result is history.
+            # Whatever a changed team would say to the call: its result is history, as is what people said.
+            for event in past.asked_first(self.key):
+                self.agent.emit(event)
+                if isinstance(event, ApprovalDecided) and event.arguments is not None:
+                    self.arguments = event.arguments
             self._start(1)
             return self._finish(await self._recorded_output(recorded, 1), external=True)
         prepared = self._prepare(cut_off=cut_off)
@@ -236,7 +245,7 @@ class _Call:
         agent = self.agent
         try:
             if not self.tool.external:
-                return await self.tool.invoke(arguments, self._context(None))
+                return await self._invoke_own(self.tool, arguments)
             async with agent.outside():
                 if self.effect in ("keyed", "once"):
                     await agent.log.durable()
@@ -247,7 +256,7 @@ class _Call:
             return _refusal("tool", str(error))
         except anyio.get_cancelled_exc_class():
             # A stop from outside leaves the call open, as a crash would.
-            if agent.budget.expired():
+            if agent.cut_by():
                 self._finish(_refusal("cancelled", "cancelled; its outcome is unknown"))
             raise
         except (InputRequired, *_ENDS_THE_RUN):
@@ -258,6 +267,19 @@ class _Call:
             if isinstance(innermost(error), _ENDS_THE_RUN):
                 raise
             return _refusal("internal", f"{self.call.name} broke: {type(error).__name__}: {error}")
+
+    async def _invoke_own(self, tool: Tool, arguments: Mapping[str, Any]) -> ToolOutput:
+        """Run a tool of the harness itself, up to where the record says that it was cut short."""
+        past = self.agent.log.past
+        try:
+            output = await tool.invoke(arguments, self._context(None))
+        except RecordEnds:
+            await anyio.sleep_forever()
+            raise
+        outcome = past.outcome(self.key, 1) if past.cuts else None
+        if outcome is not None and made_by_cut(outcome):
+            await anyio.sleep_forever()
+        return output
 
     async def _recorded_output(self, finished: ToolCallFinished, attempt: int) -> ToolOutput:
         for event in self.agent.log.past.asked_meanwhile(self.key, attempt):
@@ -321,6 +343,8 @@ class _Call:
         return None
 
     async def _decide(self, question: ApprovalRequested) -> ApprovalDecided:
+        if self.agent.log.past.live and self.agent.log.past.decision(question.key, question.number) is None:
+            self.agent.begin_clock()
         async with self.agent.lent():
             return await self.agent.approvals.decide(question)
 

@@ -30,6 +30,7 @@ from harness.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from harness.loop.cuts import made_by_cut
 
 
 @dataclass
@@ -229,6 +230,16 @@ class _Void:
     def _take(self, items: Iterable[Recorded]) -> None:
         for item in items:
             self.events[item.sequence] = item.event
+            if isinstance(item.event, PlanCreated | PlanExecuted):
+                self._plans_after(item.event.agent, item.event.version)
+
+    def _plans_after(self, path: str, version: int) -> None:
+        """Take back plans that were asked for in the same reply: one waits until the other is executed."""
+        for call in self._lanes[path].calls.values():
+            for item in call.events:
+                later = isinstance(item.event, PlanCreated) and item.event.version > version
+                if later and item.sequence not in self.events:
+                    self._call(call, item.sequence)
 
 
 def _is_circumstance(event: Event) -> bool:
@@ -238,10 +249,8 @@ def _is_circumstance(event: Event) -> bool:
             return True
         case ModelCallFinished():
             return bool(event.error_type)
-        case ToolCallFinished():
-            return event.error_type == "cancelled"
         case _:
-            return False
+            return made_by_cut(event)
 
 
 def _is_paid(event: Event) -> bool:

@@ -20,6 +20,7 @@ from harness.events import (
     Report,
 )
 from harness.loop.brief import BRIEF_FIELDS, dumps, view_report
+from harness.loop.past import RecordEnds
 from harness.loop.plan import kept_tasks, plan_faults, plan_schema, read_tasks
 from harness.messages import ToolDefinition
 from harness.tools.port import CallContext, Tool, ToolOutput
@@ -133,10 +134,13 @@ class Delegation:
         async def carry_out(task: PlannedTask) -> None:
             for need in task.needs:
                 await over[need].wait()
-            status = await self._run_task(plan, task, context)
-            self.owner.emit(
-                PlanTaskFinished(agent=self.owner.path, version=plan.version, task=task.id, status=status)
-            )
+            try:
+                status = await self._run_task(plan, task, context)
+                self.owner.emit(
+                    PlanTaskFinished(agent=self.owner.path, version=plan.version, task=task.id, status=status)
+                )
+            except RecordEnds:
+                await anyio.sleep_forever()
             over[task.id].set()
 
         async with anyio.create_task_group() as group:

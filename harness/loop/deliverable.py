@@ -195,7 +195,7 @@ class StructuredAnswer:
     """The entry agent's answer where the team file asks for a schema, for citations, or for both."""
 
     def __init__(
-        self, agent: str, spec: OutputSpec, *, emit: Emit, readings: Callable[[], Sequence[Reading]]
+        self, agent: str, spec: OutputSpec, *, emit: Emit, readings: Callable[[int | None], Sequence[Reading]]
     ) -> None:
         self.accepted: Report | None = None
         self.citations: tuple[Citation, ...] = ()
@@ -237,7 +237,7 @@ class StructuredAnswer:
     def offer_evidence(self, evidence: Sequence[Evidence]) -> Report:
         """Return what of `evidence` is supported as an unfinished answer, for a run that was stopped."""
         claims = [{"text": item.claim or item.quote, "citations": [item]} for item in evidence]
-        text, self.citations, self.dropped = self._render(claims)
+        text, self.citations, self.dropped = self._render(claims, None)
         self._emit(CitationsVerified(agent=self._agent, kept=len(self.citations), dropped=self.dropped))
         return Report(status="partial" if text else "failed", answer=text)
 
@@ -286,7 +286,7 @@ class StructuredAnswer:
             {"text": claim["text"], "citations": [Evidence(**item) for item in claim["citations"]]}
             for claim in arguments["claims"]
         ]
-        text, citations, dropped = self._render(claims)
+        text, citations, dropped = self._render(claims, context.turn)
         if dropped and self._rejections < 1:
             reasons = [f"{entry['claim'][:120]!r}: {entry['reason']}" for entry in dropped]
             return ToolOutput(
@@ -302,10 +302,14 @@ class StructuredAnswer:
         return ToolOutput("Answer accepted.")
 
     def _render(
-        self, claims: Sequence[Mapping[str, Any]]
+        self, claims: Sequence[Mapping[str, Any]], before: int | None
     ) -> tuple[str, tuple[Citation, ...], tuple[Mapping[str, Any], ...]]:
-        """Return the answer's text with its numbered citations, and the claims that were left out."""
-        read = passages(self._readings())
+        """Return the answer's text with its numbered citations, and the claims that were left out.
+
+        Args:
+            before: The turn before which something must have been read to count.
+        """
+        read = passages(self._readings(before))
         numbers: dict[tuple[str, str, str], int] = {}
         citations: list[Citation] = []
         dropped: list[Mapping[str, Any]] = []

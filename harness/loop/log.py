@@ -62,6 +62,11 @@ class RunLog:
         for listener in self._listeners:
             listener(recorded)
 
+    def catch_up(self) -> None:
+        """Take into account what is recorded and has not happened again yet; nothing of it will any more."""
+        for item in self.past.skip():
+            self.state.apply(item.event)
+
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every event from now on."""
         self._listeners.append(listener)

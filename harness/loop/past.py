@@ -10,7 +10,7 @@ there already is not written again, and what differs is a `Divergence`.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import orjson
@@ -48,6 +48,7 @@ from harness.events import (
     TurnStarted,
 )
 from harness.limits import NOTHING, Spent
+from harness.loop.cuts import Cuts, made_by_cut, upwards
 
 Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
@@ -72,9 +73,13 @@ class Diverged(Divergence):
         did = event.type if event else "nothing more"
         holds = recorded.event.type if recorded else "nothing more"
         what = f"{did} is not as recorded" if did == holds else f"{did} where the record has {holds}"
-        if did == holds == ModelCallStarted.type:
+        if isinstance(event, ModelCallStarted) and did == holds:
             what = "the request is not the recorded one"
         super().__init__(f"{place}: {what}")
+
+
+class RecordEnds(Divergence):
+    """The record says nothing of what would come next at this place: come to rest here."""
 
 
 class Past:
@@ -105,8 +110,8 @@ class Past:
         self.environment: list[Event] = []
         """What was seen of the world and not caused by the loop: servers that started, resumes."""
         self.divergences: list[Diverged] = []
-        self.is_complete = False
-        """Whether the run came to its end."""
+        self.finished: RunFinished | None = None
+        """The last event of the run, if it came to an end."""
         self.matched = 0
         """Events that happened again as recorded."""
         self.requests = 0
@@ -128,6 +133,10 @@ class Past:
         for item in recorded:
             self._remember(item)
         self._measure(recorded)
+        self.cuts = Cuts(recorded if check == "everything" else ())
+        # How a run was ended from outside is not for its agents to do again.
+        self._ahead = sum(map(len, self._lanes.values())) - self.was_stopped
+        self._at_end: dict[str, Callable[[], object]] = {}
 
     # --- what the loop asks ---
 
@@ -178,6 +187,16 @@ class Past:
             if isinstance(event, ToolCallStarted):
                 break
         return None
+
+    def asked_first(self, key: str) -> list[ApprovalRequested | ApprovalDecided]:
+        """Return the questions that were asked before a call began, with their answers."""
+        asked: list[ApprovalRequested | ApprovalDecided] = []
+        for event in self._calls.get(key, ()):
+            if isinstance(event, ToolCallStarted):
+                break
+            if isinstance(event, ApprovalRequested | ApprovalDecided):
+                asked.append(event)
+        return asked
 
     def asked_meanwhile(self, key: str, attempt: int) -> list[ApprovalRequested | ApprovalDecided]:
         """Return the questions an attempt raised while it went on, with their answers."""
@@ -251,15 +270,61 @@ class Past:
             return False
         lane = self._lanes.get(lane_of(event))
         if not lane:
-            if not self.live and self._is_over(event):
-                raise Diverged(*_where(event), recorded=None, event=event)
-            return False
+            return self._is_beyond(event)
         if lane[0].event != event:
+            if self._was_stopped_before(event, lane[0].event):
+                raise RecordEnds(f"{getattr(event, 'agent', '')} was cut short before {event.type}")
             raise Diverged(*_where(event), recorded=lane[0], event=event)
-        lane.popleft()
-        self.matched += 1
-        self.requests += isinstance(event, ModelCallStarted)
+        self._pass(lane.popleft())
         return True
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the run was ended from outside, and not by its entry agent."""
+        if self.finished is None or self.finished.stop_reason in ("done", "limit"):
+            return False
+        return self.finished.stop_reason != "failed" or not self._entry_ended
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether everything in the record has happened again, but for what ended the run from outside."""
+        return self.check != "everything" or not self._ahead
+
+    def when_it_has_happened(self, name: str, call: Callable[[], object]) -> None:
+        """Call something, one thing for each name, as soon as everything has happened again."""
+        if self.has_happened:
+            call()
+        else:
+            self._at_end[name] = call
+
+    def _pass(self, item: Recorded) -> None:
+        self.matched += 1
+        self.requests += isinstance(item.event, ModelCallStarted)
+        if self.cuts:
+            self.cuts.passed(item)
+        self._ahead -= 1
+        if not self._ahead:
+            for call in self._at_end.values():
+                call()
+
+    def _was_stopped_before(self, event: Event, recorded: Event) -> bool:
+        if isinstance(recorded, RunFinished) and isinstance(event, RunFinished):
+            return self.was_stopped and event.stop_reason != recorded.stop_reason
+        return made_by_cut(recorded) and not made_by_cut(event)
+
+    def _is_beyond(self, event: Event) -> bool:
+        """Return False if the event is new.
+
+        Raises:
+            Diverged: There should be no such event.
+            RecordEnds: Nobody knows.
+        """
+        cut = self.cuts.above(getattr(event, "agent", ""))
+        if not cut and self.live:
+            return False
+        if not cut and self._is_over(event):
+            raise Diverged(*_where(event), recorded=None, event=event)
+        raise RecordEnds(f"the record does not go on to {event.type}")
 
     def leftover(self) -> list[Recorded]:
         """Return the recorded events that did not happen again, in order."""
@@ -267,6 +332,12 @@ class Past:
             return []
         left = [item for lane in self._lanes.values() for item in lane]
         return sorted(left, key=lambda item: item.sequence)
+
+    def skip(self) -> list[Recorded]:
+        """Pass over all recorded events that did not happen again, and return them in order."""
+        left = self.leftover()
+        self._lanes.clear()
+        return left
 
     def _check_request(self, event: ModelCallStarted) -> None:
         recorded = self._requests.get((event.agent, event.turn))
@@ -278,7 +349,13 @@ class Past:
 
     def _is_over(self, event: Event) -> bool:
         """Whether the record is complete where this event would go on."""
-        return self.is_complete or getattr(event, "agent", "") in self._ended
+        if isinstance(event, RunFinished | CitationsVerified):
+            return self.finished is not None
+        return self._entry_ended or getattr(event, "agent", "") in self._ended
+
+    @property
+    def _entry_ended(self) -> bool:
+        return self.started is not None and self.started.entry in self._ended
 
     # --- reading the record ---
 
@@ -300,7 +377,7 @@ class Past:
                 if event.forked_from is not None:
                     self._briefs = {**event.forked_from.briefs, **self._briefs}
             case RunFinished():
-                self.is_complete = True
+                self.finished = event
             case AgentRunStarted():
                 self._agents[event.agent] = event
             case AgentRunFinished():
@@ -344,7 +421,7 @@ class Past:
                 case AgentRunStarted():
                     began[event.agent] = clock
                 case ModelCallFinished() | ModelCallLost():
-                    for path in _upwards(event.agent):
+                    for path in (*upwards(event.agent), ""):
                         self._spent[path].usage += event.usage
                         self._spent[path].cost += event.cost or 0.0
                 case TurnStarted():
@@ -354,14 +431,6 @@ class Past:
                     pass
         for path, since in began.items():
             self._spent[path].seconds = clock - since
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """Yield the path, those of all agents above it, and that of the run."""
-    while path:
-        yield path
-        path = path.rpartition("/")[0]
-    yield ""
 
 
 def lane_of(event: Event) -> Lane:

@@ -46,7 +46,7 @@ from harness.events import (
     TurnFinished,
     TurnStarted,
 )
-from harness.messages import Usage
+from harness.messages import ToolDefinition, Usage
 
 
 @dataclass
@@ -57,8 +57,11 @@ class AgentState:
     name: str
     model: str
     depth: int
+    tools: tuple[ToolDefinition, ...] = ()
     window: Window = field(default_factory=Window)
     turns: int = 0
+    asked_in: int = 0
+    """The turn of its parent in which it was asked for."""
     usage: Usage = Usage()
     """Of this agent's own calls, without its sub-agents'."""
     cost: float = 0.0
@@ -111,6 +114,18 @@ class RunState:
         """USD of all calls whose price is known; the same in whatever order they ended."""
         return math.fsum(agent.cost for agent in self.agents.values())
 
+    def was_over(self, place: str, agent: str, turn: int) -> bool:
+        """Return whether a call or an agent run below `agent`, by key or path, was over before its `turn`.
+
+        What goes on during a turn an agent cannot rely on: how much of it there is depends on the clock.
+        """
+        owner, _, rest = place.rpartition("/turn-")
+        if owner == agent:
+            return int(rest.partition("/")[0]) < turn
+        below = (owner or place).removeprefix(f"{agent}/").partition("/")[0]
+        child = self.agents.get(f"{agent}/{below}")
+        return child is not None and child.asked_in < turn
+
     def apply(self, event: Event) -> None:
         """Take one event into account."""
         self.events += 1
@@ -148,7 +163,10 @@ def _run_finished(state: RunState, event: RunFinished) -> None:
 
 
 def _agent_run_started(state: RunState, event: AgentRunStarted) -> None:
-    state.agents[event.agent] = AgentState(event.agent, event.name, event.model, event.depth)
+    asked_in = int(event.parent_call.rpartition("/turn-")[2].partition("/")[0] or 0)
+    state.agents[event.agent] = AgentState(
+        event.agent, event.name, event.model, event.depth, event.tools, asked_in=asked_in
+    )
 
 
 def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
@@ -158,6 +176,8 @@ def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
         state.errors[event.agent] = event.error
     agent.running.clear()
     agent.calling_model = False
+    for key in [key for key, question in state.waiting.items() if question.agent == event.agent]:
+        del state.waiting[key]
 
 
 def _entry_appended(state: RunState, event: EntryAppended) -> None:

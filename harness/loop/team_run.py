@@ -26,7 +26,6 @@ from harness.events import (
     Report,
     RunFinished,
     RunStopReason,
-    ToolServerFailed,
 )
 from harness.journal.port import Answer
 from harness.limits import Budget
@@ -37,7 +36,7 @@ from harness.loop.brief import render_brief
 from harness.loop.delegation import Delegation, describe
 from harness.loop.deliverable import CountTokens, Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
 from harness.loop.log import Notices, RunLog
-from harness.loop.past import Diverged
+from harness.loop.past import Diverged, RecordEnds
 from harness.loop.recorded_tools import recorded_tools
 from harness.loop.state import Reading
 from harness.messages import Message, Reasoning, ToolDefinition, system, user
@@ -115,7 +114,6 @@ class TeamRun:
         self._own_places: dict[str, anyio.Semaphore] = {}
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
-        self._waits_for: tuple[str, ...] = ()
         self._report_definitions: dict[int, ToolDefinition] = {}
         self._definition_tokens: dict[tuple[int, ...], tuple[tuple[ToolDefinition, ...], int]] = {}
         """By the identity of the definitions, which are kept alive beside it."""
@@ -138,9 +136,8 @@ class TeamRun:
         if self._fatal is not None:
             finished = self._finished(_FAILED, None, str(self._fatal))
         elif finished is None:
-            finished = replace(
-                self._finished(_FAILED, None, ""), stop_reason="suspended", waiting=self._waits_for
-            )
+            self.log.catch_up()
+            finished = self._stopped("suspended")
         self.log.emit(finished)
         await self.log.durable()
         return finished
@@ -148,7 +145,6 @@ class TeamRun:
     async def _attend(self) -> None:
         """Suspend the run when nothing in it can move before a person has answered."""
         await self.approvals.attend(self.activity)
-        self._waits_for = tuple(question.key for question in self.approvals.waiting)
         self._scope.cancel()
 
     async def execute_again(self, task: Message) -> RunFinished | None:
@@ -157,19 +153,30 @@ class TeamRun:
         Where an agent does something else than the record says, it goes no further; the log's past
         holds what it did.
         """
+        past = self.log.past
         finished: RunFinished | None = None
-        with anyio.CancelScope() as self._scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._end_when_still)
-                async with self._noting_divergence():
-                    finished = await self._answer(self.entry, task)
-                    if self._fatal is None:
-                        self.log.emit(finished)
-                tasks.cancel_scope.cancel()
-        if self._fatal is not None:
-            finished = self._finished(_FAILED, None, str(self._fatal))
-            async with self._noting_divergence():
+        error = ""
+        try:
+            with anyio.CancelScope() as self._scope:
+                past.when_it_has_happened("", self._scope.cancel)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._end_when_still)
+                    async with self._noting_divergence():
+                        answered = await self._answer(self.entry, task)
+                        self.log.emit(answered)
+                        finished = answered
+                    tasks.cancel_scope.cancel()
+        except Exception as problem:
+            if not past.has_happened:
+                raise
+            cause = innermost(problem)
+            error = f"{type(cause).__name__}: {cause}"
+        if finished is None and past.finished is not None and past.has_happened:
+            finished = self._stopped(past.finished.stop_reason, error or past.finished.error)
+            try:
                 self.log.emit(finished)
+            except Diverged as divergence:
+                past.divergences.append(divergence)
         return finished
 
     async def _end_when_still(self) -> None:
@@ -183,9 +190,10 @@ class TeamRun:
             yield
         except Exception as error:
             cause = innermost(error)
-            if self.log.past.live or not isinstance(cause, Diverged):
+            if isinstance(cause, Diverged) and not self.log.past.live:
+                self.log.past.divergences.append(cause)
+            elif not isinstance(cause, RecordEnds):
                 raise
-            self.log.past.divergences.append(cause)
             await anyio.sleep_forever()
 
     async def _answer(self, entry: str, task: Message) -> RunFinished:
@@ -204,7 +212,8 @@ class TeamRun:
         """Record that the run was ended from outside; what it has stays in the journal."""
         if self.log.state.finished is not None:
             return self.log.state.finished
-        finished = replace(self._finished(_FAILED, None, error), stop_reason=reason)
+        self.log.catch_up()
+        finished = self._stopped(reason, error)
         self.log.emit(finished)
         return finished
 
@@ -215,7 +224,7 @@ class TeamRun:
         told = self.log.past.brief(path)
         brief = brief if told is None else replace(brief, objective=told)
         message = user(render_brief(brief))
-        async with self._own_place(parent), self._slot(parent), self._noting_divergence():
+        async with self._own_place(parent, path), self._slot(parent, path), self._noting_divergence():
             try:
                 async with self._open(
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
@@ -243,23 +252,27 @@ class TeamRun:
             )
         return report
 
-    def _own_place(self, parent: AgentRun) -> AbstractAsyncContextManager[object]:
+    def _has_work(self, path: str) -> bool:
+        """Return whether there is more for the agent run at `path` to do than is recorded."""
+        return self.log.past.live and not self.log.past.has_ended(path)
+
+    def _own_place(self, parent: AgentRun, path: str) -> AbstractAsyncContextManager[object]:
         """Return one of the places that the parent's own limit leaves its sub-agents."""
         allowed = self.team.spec.agents[parent.lineage[-1]].limits.parallel
-        if allowed is None:
+        if allowed is None or not self._has_work(path):
             return nullcontext()
         return self._own_places.setdefault(parent.path, anyio.Semaphore(allowed))
 
     @asynccontextmanager
-    async def _slot(self, parent: AgentRun) -> AsyncGenerator[None]:
+    async def _slot(self, parent: AgentRun, path: str) -> AsyncGenerator[None]:
         """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        async with self._lent(parent.path), self.slots:
+        async with self._lent(parent.path), self.slots if self._has_work(path) else nullcontext():
             yield
 
     @asynccontextmanager
     async def _lent(self, path: str) -> AsyncGenerator[None]:
         """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
-        lends = "/" in path
+        lends = "/" in path and self._has_work(path)
         if lends:
             self._waiting[path] = self._waiting.get(path, 0) + 1
             if self._waiting[path] == 1:
@@ -336,10 +349,7 @@ class TeamRun:
         past = self.log.past
         began = past.agent(path)
         if not past.live or past.has_ended(path):
-            if began is None:
-                await self._never_begin(path)
-            else:
-                yield recorded_tools(began, past.effects(path), ())
+            yield recorded_tools(began, past.effects(path), ()) if began else []
             return
         async with AsyncExitStack() as stack:
             with self.activity.outside():
@@ -349,16 +359,6 @@ class TeamRun:
                 yield live
             else:
                 yield recorded_tools(began, past.effects(path), live)
-
-    async def _never_begin(self, path: str) -> None:
-        """Do what the record says instead of beginning an agent run, and do not return."""
-        past = self.log.past
-        if past.is_complete:
-            for event in past.environment:
-                if isinstance(event, ToolServerFailed) and event.required:
-                    raise RequiredServerFailed(event.error)
-            raise Diverged(path, 0, recorded=None, event=None)
-        await anyio.sleep_forever()
 
     def _timed(self, limits: LimitsSpec) -> LimitsSpec:
         """Return the limits; without one in time where the record says when time was up."""
@@ -424,28 +424,36 @@ class TeamRun:
             return PlainAnswer()
         return StructuredAnswer(path, spec.output, emit=self.log.emit, readings=self._readings)
 
-    def _readings(self) -> list[Reading]:
-        """Return what the run has read, in an order that does not depend on when it was read."""
-        return [reading for _, reading in sorted(self.log.state.readings.items())]
+    def _readings(self, before: int | None) -> list[Reading]:
+        """Return what the run has read, before a turn of its entry agent or at all, in an order of its own."""
+        state = self.log.state
+        return [
+            reading
+            for key, reading in sorted(state.readings.items())
+            if before is None or state.was_over(key, self.entry, before)
+        ]
 
     def _read_result(self, path: str) -> Tool:
         """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
 
         async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
-            text = self._resolve(path, arguments["handle"])
+            text = self._resolve(path, context.turn, arguments["handle"])
             return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
 
         return Tool(_READ_RESULT, invoke, effect="read", external=False)
 
-    def _resolve(self, path: str, handle: str) -> str:
-        """Return what a handle stands for, if it belongs to this agent run or one below it."""
+    def _resolve(self, path: str, turn: int, handle: str) -> str:
+        """Return what a handle stands for, if it belongs to this agent run or one below it and is over."""
         kind, _, place = handle.partition(":")
         owner = place.rpartition("/turn-")[0] if kind == "result" else place
+        state = self.log.state
         if owner == path or owner.startswith(f"{path}/"):
-            if kind == "result" and place in self.log.state.whole_results:
-                return self.log.state.whole_results[place]
-            if kind == "agent" and place in self.log.state.agents and place != path:
-                entries = self.log.state.agents[place].window.entries
+            results = state.whole_results
+            if kind == "result" and place in results and state.was_over(place, path, turn):
+                return results[place]
+            agents = state.agents
+            if kind == "agent" and place in agents and place != path and state.was_over(place, path, turn):
+                entries = agents[place].window.entries
                 return "\n\n".join(f"[{entry.origin}]\n{_visible(entry.message)}" for entry in entries)
         raise ToolError(f"there is nothing to read at {handle!r}")
 
@@ -458,6 +466,11 @@ class TeamRun:
             for item in agent.report.evidence
         ]
         return replace(deliverable.offer_evidence(evidence), stop_reason=report.stop_reason)
+
+    def _stopped(self, reason: RunStopReason, error: str = "") -> RunFinished:
+        """Return the last event of a run that was ended from outside."""
+        waiting = tuple(sorted(self.log.state.waiting)) if reason == "suspended" else ()
+        return replace(self._finished(_FAILED, None, error), stop_reason=reason, waiting=waiting)
 
     def _finished(self, report: Report, deliverable: Deliverable | None, error: str) -> RunFinished:
         state = self.log.state

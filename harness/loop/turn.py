@@ -105,7 +105,7 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
         raise
     except anyio.get_cancelled_exc_class():
         # A stop from outside leaves the call open, as a crash would: it is made again on resuming.
-        if agent.budget.expired():
+        if agent.cut_by():
             _record_failure(agent, turn, "cancelled", "cancelled")
         raise
     agent.emit(finished)

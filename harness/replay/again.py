@@ -13,12 +13,10 @@ from harness.events import (
     AgentRunStarted,
     ModelCallStarted,
     Recorded,
-    RunFinished,
     RunStarted,
     TurnStarted,
 )
 from harness.journal import MemoryJournal
-from harness.loop.causality import Causality
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Check, Diverged, Past
 from harness.loop.state import RunState, effective
@@ -66,8 +64,7 @@ async def carry_out_again(
 ) -> Replay:
     """Carry the run out again with `team`, answering everything from the record.
 
-    What a stop made of the run (its last words, partial reports) is left out: the run is carried out
-    up to there.
+    A run that was cut off or ended from outside is carried out up to there.
 
     Args:
         models: Models by agent name; only their wire form is used, nothing is asked of them.
@@ -76,9 +73,6 @@ async def carry_out_again(
     counted = list(effective(recorded))
     started = counted[0].event
     assert isinstance(started, RunStarted)
-    if not _is_done(counted):
-        void = Causality(counted).stop()
-        counted = [item for item in counted if item.sequence not in void]
     past = Past(counted, live=False, check=check)
     log = RunLog(recorded[0].run_id, MemoryJournal(), past=past)
     log.emit(started)
@@ -106,11 +100,6 @@ async def carry_out_again(
         seconds=time.perf_counter() - began,
         state=log.state,
     )
-
-
-def _is_done(counted: Sequence[Recorded]) -> bool:
-    last = counted[-1].event
-    return isinstance(last, RunFinished) and last.stop_reason == "done"
 
 
 def _place(divergence: Diverged) -> float:

@@ -89,6 +89,12 @@ def _first_entry(
     now = state.agents.get(diverged.agent)
     if then is None or now is None:
         return None
+    tools = ({tool.name: tool.encoded.decode() for tool in side.tools} for side in (then, now))
+    left_tools, right_tools = tools
+    for name in dict.fromkeys((*left_tools, *right_tools)):
+        if left_tools.get(name) != right_tools.get(name):
+            texts = (left_tools.get(name, ""), right_tools.get(name, ""))
+            return f"the definition of the tool {name}", *_around(*texts)
     for position in range(max(len(then.window.entries), len(now.window.entries))):
         left, right = (
             side.window.entries[position] if position < len(side.window.entries) else None

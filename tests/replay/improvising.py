@@ -24,7 +24,23 @@ from harness.models.transcripts import MessageTranscript
 from harness.tools.names import matches
 from harness.tools.port import CallContext, InputRequired, Inquiry, Tool, ToolOutput
 
-WORDS = "alpha beta gamma δέλτα 東京 naïve 🙂 line\nbreak \"quoted\" \\ <<< >>> null 0.1 ${HOME}".split(" ")
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "δέλτα",
+    "東京",
+    "naïve",
+    "🙂",
+    "line\nbreak",
+    '"quoted"',
+    "\\",
+    "<<<",
+    ">>>",
+    "null",
+    "0.1",
+    "${HOME}",
+]
 
 FORM = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
 
@@ -104,7 +120,9 @@ class Improviser:
         reason = "tool_calls" if message.tool_calls else "end"
         if self.chance.happens(0.04):
             reason = random.choice(("length", "length", "refusal"))
-        usage = Usage(random.randrange(9000), random.randrange(500), 3, 1, 1) if random.random() < 0.6 else None
+        usage = (
+            Usage(random.randrange(9000), random.randrange(500), 3, 1, 1) if random.random() < 0.6 else None
+        )
         notes = (self.chance.text(2),) if self.chance.happens(0.05) else ()
         return ModelResponse(message, reason, usage, f"{self.name}-2", f"r{random.randrange(10**6)}", notes)
 
@@ -157,7 +175,9 @@ class Improviser:
             handle = random.choice(("result:lead/turn-1/0", "agent:lead/middle-1", "agent:lead"))
             return _call("read_result", {"handle": handle, "offset": random.choice((0, 5))})
         name = random.choice(desk)
-        return _call(name, {"pages": random.choice((1, 2, 40_000, "many") if chance.happens(0.3) else (1, 2))})
+        return _call(
+            name, {"pages": random.choice((1, 2, 40_000, "many") if chance.happens(0.3) else (1, 2))}
+        )
 
     def _tasks(self, names: Sequence[str]) -> list[dict[str, Any]]:
         random = self.chance.random

@@ -149,7 +149,10 @@ def _opened(it: Scene) -> Any:
         "answer": {
             "line": 4,
             "data": {"line": 4},
-            "claims": [{"text": "It is so.", "citations": EVIDENCE}, {"text": "Or not.", "citations": EVIDENCE[1:]}],
+            "claims": [
+                {"text": "It is so.", "citations": EVIDENCE},
+                {"text": "Or not.", "citations": EVIDENCE[1:]},
+            ],
         },
     }
     model = Improviser(it.chance, endings=endings, context_window=it.context_window)
@@ -183,9 +186,7 @@ async def _next_act(it: Scene, run_id: str) -> None:
     if it.chance.happens(0.3):
         _change(it.team, it.chance.random)
     async with _opened(it) as opened:
-        waiting = harness.fold(it.recorded(run_id)).waiting.values()
-        answered = {(answer.key, answer.number) for answer in it.journal.answers(run_id)}
-        open_ones = [one for one in waiting if (one.key, one.number) not in answered]
+        open_ones = _open_questions(it, run_id)
         if open_ones and it.chance.happens(0.8):
             run = await _answer(it, opened, run_id, open_ones[0])
         else:
@@ -195,9 +196,11 @@ async def _next_act(it: Scene, run_id: str) -> None:
 
 def _change(team: dict[str, Any], random: Random) -> None:
     """Change the team in a way that its past allows."""
-    team["limits"] = {"parallel": team["limits"]["parallel"], "turns": random.choice((60, 100))}
+    kept = {name: value for name, value in team["limits"].items() if name in ("parallel", "depth")}
+    team["limits"] = {**kept, "turns": random.choice((60, 100))}
     for agent in team["agents"].values():
-        agent.pop("limits", None)
+        for name in ("turns", "tokens", "minutes"):
+            agent.get("limits", {}).pop(name, None)
     rule = {"tool": "desk.again", "allow": "no"}
     if rule not in team["permissions"]:
         team["permissions"] = [*team["permissions"], rule]
@@ -211,7 +214,10 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
     if answers:
         run.be_patient()
     seen = 0
+    waiting = _open_questions(it, run.id) if answers else []
     async with anyio.create_task_group() as answering:
+        for question in waiting:
+            answering.start_soon(_answer_live, it, opened, run, question)
         with contextlib.suppress(ValueError):
             async for recorded in run.events():
                 seen += 1
@@ -222,9 +228,19 @@ async def _watch(it: Scene, opened: harness.Harness, run: harness.Run) -> None:
         answering.cancel_scope.cancel()
 
 
-async def _answer_live(it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested) -> None:
+def _open_questions(it: Scene, run_id: str) -> list[ApprovalRequested]:
+    waiting = harness.fold(it.recorded(run_id)).waiting
+    answered = {(answer.key, answer.number) for answer in it.journal.answers(run_id)}
+    return [one for one in waiting.values() if (one.key, one.number) not in answered]
+
+
+async def _answer_live(
+    it: Scene, opened: harness.Harness, run: harness.Run, question: ApprovalRequested
+) -> None:
     await it.chance.pause()
-    if question.key in run.state.waiting and not run.is_over and not it.chance.happens(0.1):
+    if it.chance.happens(0.1):
+        run.be_patient(patient=False)
+    elif question in _open_questions(it, run.id) and not run.is_over:
         await _answer(it, opened, run.id, question)
 
 
