@@ -11,13 +11,13 @@ from pathlib import Path
 import anyio
 import psycopg
 import pytest
+from journal_postgres import everything, query, until
 from journal_samples import a_run, an_answer
-from postgres_store import everything, query, until
 
 from harness.errors import RunTaken, StoreError, UsageError
 from harness.events import FORMAT
 from harness.journal import open_journal
-from harness.journal.postgres import PostgresJournal
+from harness.journal.postgres import Address, PostgresJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -181,6 +181,13 @@ def test_a_server_that_is_not_there_is_named_without_the_password(url: str, writ
 
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in repr(caught.value.__cause__)
+
+
+def test_what_a_server_says_is_told_in_one_line_and_without_the_password():
+    address = Address("postgresql://ada:s3%40cret@host:5433/db")
+
+    assert address.explain(Exception("no such role:\n  ada (s3@cret)")) == "no such role: ada (***)"
+    assert address.name == "postgresql://ada@host:5433/db"
 
 
 async def test_a_newer_format_is_refused_and_named(postgres: str):

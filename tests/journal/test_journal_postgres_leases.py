@@ -12,8 +12,8 @@ from contextlib import closing
 import anyio
 import psycopg
 import pytest
+from journal_postgres import let_time_pass, query, until
 from journal_samples import a_run, numbered, started, turn
-from postgres_store import let_time_pass, query, until
 
 from harness.errors import Fenced, RunTaken, StoreError
 from harness.events import Event

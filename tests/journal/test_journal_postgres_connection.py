@@ -7,10 +7,10 @@ import random
 import anyio
 import anyio.to_thread
 import pytest
+from journal_postgres import let_time_pass, query, until
+from journal_postgres_proxy import Break, Proxy
 from journal_samples import a_run, an_answer, numbered, turn
 from postgres_cluster import PostgresCluster
-from postgres_proxy import Break, Proxy
-from postgres_store import let_time_pass, query, until
 
 from harness.errors import Fenced, StoreError
 from harness.journal import open_journal
