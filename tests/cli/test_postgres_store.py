@@ -40,9 +40,11 @@ def test_a_run_waits_goes_on_replays_forks_and_goes_in_one_shared_store(folder: 
 
 
 def test_a_store_that_does_not_answer_is_named_without_its_password(folder: Path):
-    done = harness(folder, "runs", "--store", "postgresql://owner:secret@127.0.0.1:9/runs")
+    for command in ("runs", "doctor"):
+        done = harness(folder, command, "--store", "postgresql://owner:secret@127.0.0.1:9/runs")
 
-    assert done.returncode in (2, 3)
-    assert "secret" not in done.stderr
-    assert "127.0.0.1" in done.stderr
-    assert "Traceback" not in done.stderr
+        said = done.stdout + done.stderr
+        assert done.returncode in (1, 2, 3)
+        assert "secret" not in said
+        assert "127.0.0.1" in said
+        assert "Traceback" not in said
