@@ -43,7 +43,9 @@ class Cuts:
         self._places: dict[str, float] = {
             item.event.agent: item.sequence for item in items if _is_by_time(item.event)
         }
-        self._assume([item.event for item in items if made_by_cut(item.event) and not self.above(item.event.agent)])
+        self._assume(
+            [item.event for item in items if made_by_cut(item.event) and not self.above(item.event.agent)]
+        )
         self._pending = Counter(path for item in items for path in self._preceded_by(item))
         self._watched: dict[str, CutShort] = {}
 

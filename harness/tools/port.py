@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import Any, Protocol
 
+import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.protocols import Validator
@@ -16,6 +17,7 @@ from referencing import Registry
 
 from harness.events import EffectClass
 from harness.messages import Image, ToolDefinition
+from harness.tools.fitting import Fits, plain_fit
 
 ReportProgress = Callable[[float, float | None, str], None]
 """Receives how much is done, of how much if known, and a word about it. Must not raise or block."""
@@ -114,19 +116,21 @@ class Tool:
         """A hash of what the server says of it: a decision about a tool holds for exactly this tool."""
         return blake2b((self.today or self.definition).encoded, digest_size=16).hexdigest()
 
-    @cached_property
-    def _validator(self) -> Validator | None:
-        return schema_validator(self.definition.parameters)
+    def plainly_fits(self, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a glance at the schema is enough to see that the arguments fit."""
+        fits, validator = _judges(self.definition.encoded)
+        return validator is not None and fits is not None and fits(arguments)
 
     def faults(self, arguments: Mapping[str, Any]) -> list[str]:
         """Return what the schema has against `arguments`, each with the path of the field.
 
         Returns nothing if the schema itself is broken: then only the tool can judge.
         """
-        if self._validator is None:
+        _, validator = _judges(self.definition.encoded)
+        if validator is None or self.plainly_fits(arguments):
             return []
         try:
-            return schema_faults(self._validator, arguments)
+            return schema_faults(validator, arguments)
         except Exception:  # a reference to nowhere, a pattern that is no pattern, a schema without end
             return []
 
@@ -144,6 +148,17 @@ class Toolset(Protocol):
             ToolServerError: A server that is needed could not be started.
         """
         ...
+
+
+@lru_cache(maxsize=1024)
+def _judges(definition: bytes) -> tuple[Fits | None, Validator | None]:
+    """Return what decides about the arguments of a tool, made once for all agent runs that have it.
+
+    A tool's definition is told as JSON, by which equal ones are known.
+    """
+    schema: dict[str, Any] = orjson.loads(definition)["parameters"]
+    validator = schema_validator(schema)
+    return plain_fit(schema) if validator is not None else None, validator
 
 
 def schema_validator(schema: Mapping[str, Any]) -> Validator | None:

@@ -107,7 +107,7 @@ def _team(random: Random, *, crowd: int) -> dict[str, Any]:
 
 
 RULES: Sequence[Mapping[str, Any]] = (
-    {"tool": "desk.look", "allow": "no", "when": {"pages": {"above": 30_000}}},
+    {"tool": "desk.look", "allow": "no", "when": {"pages": {"above": 1_500}}},
     {"tool": "desk.pay", "allow": "ask", "reason": "It costs."},
     {"tool": "desk.note", "allow": "ask", "expires": "1h"},
     {"tool": "desk.*", "agent": "digger", "allow": "no"},
