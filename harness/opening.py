@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 import warnings
@@ -15,6 +14,7 @@ import anyio
 
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import UsageError
+from harness.garbage import spare_the_collector
 from harness.harness import Crew, Harness, Wiring, server_names
 from harness.journal import Journal, open_journal
 from harness.messages import Message
@@ -78,7 +78,7 @@ async def open_harness(
             stack.callback(_close_tracing, tracing)
         await stack.enter_async_context(tool_servers.opened())
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        _spare_the_garbage_collector()
+        spare_the_collector()
         try:
             crew = Crew(loaded, by_agent, tool_servers)
             yield Harness(Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
@@ -89,24 +89,6 @@ async def open_harness(
             tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
-
-
-_DEFAULT_THRESHOLDS = (700, 10, 10)
-_CALMER_THRESHOLDS = (10_000, 20, 20)
-
-
-def _spare_the_garbage_collector() -> None:
-    """Make the collector's rounds fewer and shorter, once per process.
-
-    What is imported by now is taken out of its sight, and it runs less often unless the program has
-    set thresholds of its own. Without this, a run with a thousand agents spends a third of its time
-    walking objects that are all in use.
-    """
-    if gc.get_freeze_count():
-        return
-    gc.freeze()
-    if gc.get_threshold() == _DEFAULT_THRESHOLDS:
-        gc.set_threshold(*_CALMER_THRESHOLDS)
 
 
 def _check_prices(spec: TeamSpec) -> None:

@@ -11,6 +11,7 @@ import anyio
 from harness.adapters import build_models, close_models
 from harness.errors import UsageError
 from harness.events import Recorded
+from harness.garbage import spare_the_collector
 from harness.journal import open_journal, resolve_run
 from harness.models.port import Model
 from harness.replay import Replay, carry_out_again, recorded_team
@@ -64,6 +65,7 @@ async def replay_run(
     Raises:
         TeamError: The team file is wrong.
     """
+    spare_the_collector()
     before = recorded_team(recorded, to_run=False)
     team = before
     if against is not None:

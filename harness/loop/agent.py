@@ -22,9 +22,10 @@ from harness.limits import Budget
 from harness.loop.activity import Activity
 from harness.loop.approvals import Approvals
 from harness.loop.brief import dumps, view_report
-from harness.loop.deliverable import CountTokens, Deliverable
+from harness.loop.deliverable import Deliverable
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import RecordEnds
+from harness.loop.report_cap import CountTokens
 from harness.loop.state import AgentState
 from harness.loop.turn import take_turn
 from harness.messages import Message, Text, ToolCall, ToolResult, user
@@ -80,16 +81,12 @@ class AgentRun:
 
     def append(self, origin: str, message: Message) -> None:
         """Add an entry to the window and to the transcript."""
-        tokens = message_tokens(message, self.count_tokens)
-        self.emit(
-            EntryAppended(
-                agent=self.path,
-                entry=self.state.window.appended,
-                origin=origin,
-                message=message,
-                tokens=tokens,
-            )
-        )
+        number = self.state.window.appended
+        recorded = self.log.past.counts.entry(self.path, number, message)
+        if recorded is not None:
+            message = recorded.message
+        tokens = recorded.tokens if recorded else message_tokens(message, self.count_tokens)
+        self.emit(EntryAppended(agent=self.path, entry=number, origin=origin, message=message, tokens=tokens))
         self.transcript.append(message)
 
     def change(self, changes: Sequence[EntryReplaced]) -> None:
@@ -171,12 +168,18 @@ async def run_agent(agent: AgentRun) -> Report:
 def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report:
     state = agent.state
     report = replace(agent.deliverable.fit(report), usage=state.usage)
+    recorded = agent.log.past.counts.report(agent.path)
+    tokens = (
+        recorded.report_tokens
+        if recorded is not None and recorded.report == report
+        else agent.count_tokens(dumps(view_report(report)))
+    )
     agent.emit(
         AgentRunFinished(
             agent=agent.path,
             report=report,
             turns=state.turns,
-            report_tokens=agent.count_tokens(dumps(view_report(report))),
+            report_tokens=tokens,
             error=str(error or ""),
             error_type=type(error).__name__ if error else "",
         )

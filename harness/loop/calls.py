@@ -57,6 +57,9 @@ _ENDS_THE_RUN = (StoreError, RequiredServerFailed, Divergence)
 MOST_ATTEMPTS = 20
 """Attempts at one call after which its server is asked no more: each asked a person something."""
 
+_NO_JSON = "the arguments are not valid JSON: "
+_NO_FIT = "the arguments do not fit {}: "
+
 _DONE_BEFORE = (
     "this call had begun when its process ended; a person found that it did take effect. Its result is lost"
 )
@@ -141,7 +144,31 @@ class _Call:
         if self.tool is None:
             names = ", ".join(self.agent.tools) or "none"
             return _refusal("unknown_tool", f"there is no tool {self.call.name}; your tools are: {names}")
-        return _read_arguments(self.tool, self.arguments)
+        return self._read_arguments(self.tool)
+
+    def _read_arguments(self, tool: Tool) -> Mapping[str, Any] | ToolOutput:
+        """Return the arguments, or what is wrong with them: in the words of the record, which libraries change."""
+        try:
+            arguments = orjson.loads(self.arguments or "{}")
+        except orjson.JSONDecodeError as error:
+            return _refusal("arguments", self._refused_before(_NO_JSON) or f"{_NO_JSON}{error}")
+        if not isinstance(arguments, dict):
+            return _refusal("arguments", "the arguments must be one JSON object")
+        arguments = cast("dict[str, Any]", arguments)
+        if tool.plainly_fits(arguments):
+            return arguments
+        no_fit = _NO_FIT.format(tool.definition.name)
+        refusal = self._refused_before(no_fit)
+        faults = tool.faults(arguments) if refusal is None else ()
+        if refusal or faults:
+            return _refusal("arguments", refusal or no_fit + "; ".join(faults))
+        return arguments
+
+    def _refused_before(self, beginning: str) -> str | None:
+        outcome = self.agent.log.past.outcome(self.key, 1)
+        if isinstance(outcome, ToolCallFinished) and outcome.error_type == "arguments":
+            return outcome.shown if outcome.shown.startswith(beginning) else None
+        return None
 
     # --- may it run ---
 
@@ -198,7 +225,7 @@ class _Call:
         if decided.arguments is None:
             return arguments
         self.arguments = decided.arguments
-        return _read_arguments(self.tool, decided.arguments)
+        return self._read_arguments(self.tool)
 
     # --- running it ---
 
@@ -412,20 +439,6 @@ class _Call:
             )
         )
         return output if short is None else replace(output, text=short)
-
-
-def _read_arguments(tool: Tool, text: str) -> Mapping[str, Any] | ToolOutput:
-    name = tool.definition.name
-    try:
-        arguments = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError as error:
-        return _refusal("arguments", f"the arguments are not valid JSON: {error}")
-    if not isinstance(arguments, dict):
-        return _refusal("arguments", "the arguments must be one JSON object")
-    faults = tool.faults(cast("dict[str, Any]", arguments))
-    if faults:
-        return _refusal("arguments", f"the arguments do not fit {name}: " + "; ".join(faults))
-    return cast("dict[str, Any]", arguments)
 
 
 def _inquiry_of(question: ApprovalRequested) -> Inquiry:

@@ -8,14 +8,14 @@ to what holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from jsonschema import Draft202012Validator
 
 from harness.events import Citation, CitationsVerified, DeliverableRejected, Event, Evidence, Report
-from harness.loop.brief import EVIDENCE_SCHEMA, dumps
+from harness.loop.brief import EVIDENCE_SCHEMA
 from harness.loop.citations import passages, verify
+from harness.loop.report_cap import ReportCap
 from harness.loop.state import Reading
 from harness.messages import ToolDefinition
 from harness.team import OutputSpec, ReportSpec
@@ -25,7 +25,6 @@ MAX_REJECTIONS = 2
 """How often a deliverable goes back before the harness takes what it can."""
 
 Emit = Callable[[Event], None]
-CountTokens = Callable[[str], int]
 
 
 class Deliverable(Protocol):
@@ -77,14 +76,13 @@ class SubAgentReport:
     dropped: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(
-        self, agent: str, spec: ReportSpec, definition: ToolDefinition, *, emit: Emit, count: CountTokens
+        self, agent: str, spec: ReportSpec, definition: ToolDefinition, *, emit: Emit, cap: ReportCap
     ) -> None:
         self.accepted: Report | None = None
         self._agent = agent
-        self._spec = spec
         self._definition = definition
         self._emit = emit
-        self._count = count
+        self._cap = cap
         self._rejections = 0
         self._validator = Draft202012Validator(spec.json_schema) if spec.json_schema is not None else None
 
@@ -133,44 +131,17 @@ class SubAgentReport:
             artifacts=tuple(arguments.get("artifacts", ())),
             data=arguments.get("data"),
         )
-        complaint = self._take(report)
+        complaint = self._take(report, context.key)
         return ToolOutput(complaint or "Report accepted.", bool(complaint), "arguments" if complaint else "")
 
     def fit(self, report: Report) -> Report:
-        """Return the report cut to the cap: first its answer, then its evidence, then all that is left."""
-        cap = self._spec.max_tokens
-        if self._tokens(report) <= cap:
-            return report
-        data = report.data if self._size(report.data) <= cap // 2 else None
-        artifacts = report.artifacts if self._size(report.artifacts) <= cap // 4 else ()
-        room = cap - self._size(data) - self._size(artifacts)
-        kept: list[Evidence] = []
-        for item in report.evidence:
-            if self._evidence_tokens(item) > room - cap // 4:
-                break
-            kept.append(item)
-            room -= self._evidence_tokens(item)
-        answer = report.answer
-        while answer and self._count(answer) > room:
-            answer = answer[: int(len(answer) * min(0.95, room / self._count(answer)))]
-        lost_data = report.data is not None and data is None
-        status = "failed" if lost_data else "partial" if report.status == "done" else report.status
-        return replace(
-            report,
-            status=status,
-            answer=answer,
-            evidence=tuple(kept),
-            artifacts=artifacts,
-            data=data,
-            shortened=True,
-        )
+        """Return the report cut to the cap."""
+        return self._cap.cut(report)
 
-    def _take(self, report: Report) -> str:
-        tokens = self._tokens(report)
-        if tokens > self._spec.max_tokens and self._rejections < 1:
-            return self._reject(
-                [f"the report has {tokens} tokens; at most {self._spec.max_tokens} may go back"]
-            )
+    def _take(self, report: Report, key: str = "") -> str:
+        complaint = self._cap.complaint(report, key) if self._rejections < 1 else ""
+        if complaint:
+            return self._reject([complaint])
         self.accepted = self.fit(report)
         return ""
 
@@ -178,17 +149,6 @@ class SubAgentReport:
         self._rejections += 1
         self._emit(DeliverableRejected(agent=self._agent, reasons=tuple(reasons)))
         return "Not accepted: " + "; ".join(reasons)
-
-    def _tokens(self, report: Report) -> int:
-        evidence = sum(map(self._evidence_tokens, report.evidence))
-        return self._count(report.answer) + evidence + self._size(report.artifacts) + self._size(report.data)
-
-    def _evidence_tokens(self, item: Evidence) -> int:
-        fields = (item.quote, item.claim, item.source, item.locator)
-        return 12 + sum(self._count(field) for field in fields if field)
-
-    def _size(self, value: object) -> int:
-        return self._count(dumps(value)) if value else 0
 
 
 class StructuredAnswer:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -49,6 +49,7 @@ from harness.events import (
 )
 from harness.limits import NOTHING, Spent
 from harness.loop.cuts import Cuts, made_by_cut, upwards
+from harness.loop.recorded_counts import RecordedCounts
 
 Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
@@ -130,6 +131,7 @@ class Past:
         self._edits = list(edits)
         self._briefs = dict(briefs)
         self._reusable = _results_by_call(reuse)
+        self.counts = RecordedCounts(reports=check == "everything")
         for item in recorded:
             self._remember(item)
         self._measure(recorded)
@@ -368,6 +370,7 @@ class Past:
 
     def _remember(self, item: Recorded) -> None:
         event = item.event
+        self.counts.remember(event)
         match event:
             case ToolServerStarted() | ToolServerFailed() | RunResumed():
                 self.environment.append(event)
@@ -435,23 +438,48 @@ class Past:
 
 def lane_of(event: Event) -> Lane:
     """Return the lane of an event: two events of one lane always come in the same order."""
-    match event:
-        case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
-            return event.agent, event.key
-        case PlanTaskStarted() | PlanTaskFinished():
-            return event.agent, f"task {event.version} {event.task}"
-        case PlanCreated() | PlanExecuted():
-            return event.agent, "plan"
-        case ReplanRequested(tasks=tasks) if tasks:
-            return event.agent, "plan"
-        case DeliverableRejected() | CitationsVerified():
-            return event.agent, "deliverable"
-        case RunStarted() | RunFinished():
-            return "", ""
-        case ToolServerStarted() | ToolServerFailed() | RunResumed():
-            return "", "environment"
-        case _:
-            return event.agent, ""
+    lane = _LANES.get(type(event))
+    return lane(event) if lane is not None else (event.agent, "")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _lane_of_call(event: ToolCallStarted | ToolCallFinished | ApprovalRequested | ApprovalDecided) -> Lane:
+    return event.agent, event.key
+
+
+def _lane_of_task(event: PlanTaskStarted | PlanTaskFinished) -> Lane:
+    return event.agent, f"task {event.version} {event.task}"
+
+
+def _lane_of_plan(event: PlanCreated | PlanExecuted) -> Lane:
+    return event.agent, "plan"
+
+
+def _lane_of_replan(event: ReplanRequested) -> Lane:
+    return event.agent, "plan" if event.tasks else ""
+
+
+def _lane_of_deliverable(event: DeliverableRejected | CitationsVerified) -> Lane:
+    return event.agent, "deliverable"
+
+
+def _lane_of_run(event: Event) -> Lane:
+    return "", ""
+
+
+def _lane_of_environment(event: Event) -> Lane:
+    return "", "environment"
+
+
+_LANES: dict[type[Event], Callable[[Any], Lane]] = {
+    **dict.fromkeys((ToolCallStarted, ToolCallFinished, ApprovalRequested, ApprovalDecided), _lane_of_call),
+    **dict.fromkeys((PlanTaskStarted, PlanTaskFinished), _lane_of_task),
+    **dict.fromkeys((PlanCreated, PlanExecuted), _lane_of_plan),
+    ReplanRequested: _lane_of_replan,
+    **dict.fromkeys((DeliverableRejected, CitationsVerified), _lane_of_deliverable),
+    **dict.fromkeys((RunStarted, RunFinished), _lane_of_run),
+    **dict.fromkeys((ToolServerStarted, ToolServerFailed, RunResumed), _lane_of_environment),
+}
+"""By class, and not by matching, because every event asks; what is not in it is in its agent's own lane."""
 
 
 def canonical(arguments: str) -> str:

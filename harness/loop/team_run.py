@@ -34,10 +34,11 @@ from harness.loop.agent import AgentRun, run_agent, tokens_of_definitions
 from harness.loop.approvals import Approvals
 from harness.loop.brief import render_brief
 from harness.loop.delegation import Delegation, describe
-from harness.loop.deliverable import CountTokens, Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
+from harness.loop.deliverable import Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Diverged, RecordEnds
 from harness.loop.recorded_tools import recorded_tools
+from harness.loop.report_cap import CountTokens, ReportCap
 from harness.loop.state import Reading
 from harness.messages import Message, Reasoning, ToolDefinition, system, user
 from harness.models.port import Model
@@ -317,7 +318,7 @@ class TeamRun:
                 model=model,
                 tools={tool.definition.name: tool for tool in tools},
                 transcript=model.open([tool.definition for tool in tools]),
-                definition_tokens=self._tokens_of(tools),
+                definition_tokens=self._tokens_of(path, tools),
                 budget=(parent.budget if parent else self.budget).child(
                     path, self._timed(_with_defaults(spec.limits)), spent=self.log.past.spent(path)
                 ),
@@ -395,9 +396,12 @@ class TeamRun:
             )
         )
 
-    def _tokens_of(self, tools: Sequence[Tool]) -> int:
+    def _tokens_of(self, path: str, tools: Sequence[Tool]) -> int:
         """Return our count of the definitions' tokens, made once for agents that share them."""
         definitions = tuple(tool.definition for tool in tools)
+        recorded = self.log.past.counts.definitions(path, definitions)
+        if recorded is not None:
+            return recorded
         key = tuple(map(id, definitions))
         if key not in self._definition_tokens:
             self._definition_tokens[key] = (definitions, tokens_of_definitions(tools, self.count_tokens))
@@ -419,7 +423,9 @@ class TeamRun:
             if id(spec) not in self._report_definitions:
                 self._report_definitions[id(spec)] = SubAgentReport.definition(spec.report)
             definition = self._report_definitions[id(spec)]
-            return SubAgentReport(path, spec.report, definition, emit=self.log.emit, count=self.count_tokens)
+            counts = self.log.past.counts
+            cap = ReportCap(path, spec.report.max_tokens, count=self.count_tokens, recorded=counts)
+            return SubAgentReport(path, spec.report, definition, emit=self.log.emit, cap=cap)
         if spec.output.json_schema is None and spec.output.citations == "none":
             return PlainAnswer()
         return StructuredAnswer(path, spec.output, emit=self.log.emit, readings=self._readings)

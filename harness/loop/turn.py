@@ -70,6 +70,10 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
     """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
+    if not agent.log.past.call_begun(agent.path, turn):
+        overflow = agent.log.past.counts.overflow(agent.path, turn)
+        if overflow is not None:
+            raise ContextOverflow(overflow)
     if model.context_window is not None and input_tokens > model.context_window:
         raise ContextOverflow(
             f"the window of {agent.path} holds about {input_tokens:,} tokens; {model.name} takes {model.context_window:,}"

@@ -17,6 +17,7 @@ from referencing import Registry
 
 from harness.events import EffectClass
 from harness.messages import Image, ToolDefinition
+from harness.tools.fitting import Fits, plain_fit
 
 ReportProgress = Callable[[float, float | None, str], None]
 """Receives how much is done, of how much if known, and a word about it. Must not raise or block."""
@@ -115,19 +116,21 @@ class Tool:
         """A hash of what the server says of it: a decision about a tool holds for exactly this tool."""
         return blake2b((self.today or self.definition).encoded, digest_size=16).hexdigest()
 
-    @cached_property
-    def _validator(self) -> Validator | None:
-        return _validator_of(self.definition.encoded)
+    def plainly_fits(self, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a glance at the schema is enough to see that the arguments fit."""
+        fits, validator = _judges(self.definition.encoded)
+        return validator is not None and fits is not None and fits(arguments)
 
     def faults(self, arguments: Mapping[str, Any]) -> list[str]:
         """Return what the schema has against `arguments`, each with the path of the field.
 
         Returns nothing if the schema itself is broken: then only the tool can judge.
         """
-        if self._validator is None:
+        _, validator = _judges(self.definition.encoded)
+        if validator is None or self.plainly_fits(arguments):
             return []
         try:
-            return schema_faults(self._validator, arguments)
+            return schema_faults(validator, arguments)
         except Exception:  # a reference to nowhere, a pattern that is no pattern, a schema without end
             return []
 
@@ -148,9 +151,14 @@ class Toolset(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def _validator_of(encoded: bytes) -> Validator | None:
-    """Return the validator of an encoded definition; checking a schema takes 10 ms, and agents share tools."""
-    return schema_validator(orjson.loads(encoded)["parameters"])
+def _judges(definition: bytes) -> tuple[Fits | None, Validator | None]:
+    """Return what decides about the arguments of a tool, made once for all agent runs that have it.
+
+    A tool's definition is told as JSON, by which equal ones are known.
+    """
+    schema: dict[str, Any] = orjson.loads(definition)["parameters"]
+    validator = schema_validator(schema)
+    return plain_fit(schema) if validator is not None else None, validator
 
 
 def schema_validator(schema: Mapping[str, Any]) -> Validator | None:

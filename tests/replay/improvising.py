@@ -175,9 +175,7 @@ class Improviser:
             handle = random.choice(("result:lead/turn-1/0", "agent:lead/middle-1", "agent:lead"))
             return _call("read_result", {"handle": handle, "offset": random.choice((0, 5))})
         name = random.choice(desk)
-        return _call(
-            name, {"pages": random.choice((1, 2, 40_000, "many") if chance.happens(0.3) else (1, 2))}
-        )
+        return _call(name, {"pages": random.choice((1, 2, 2_000, "many") if chance.happens(0.3) else (1, 2))})
 
     def _tasks(self, names: Sequence[str]) -> list[dict[str, Any]]:
         random = self.chance.random

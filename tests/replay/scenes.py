@@ -14,7 +14,6 @@ from random import Random
 from typing import Any
 
 import anyio
-import orjson
 
 import harness
 from harness import MemoryJournal, Message, Recorded
@@ -22,7 +21,7 @@ from harness.events import ApprovalRequested, RunFinished, TurnStarted
 from harness.loop.state import effective
 from harness.messages import Image, user
 from harness.replay import Changes
-from harness.team import Team, parse_team
+from harness.team import Team, restore_team
 from tests.replay.improvising import FORM, Chance, Desk, Improviser
 
 DEADLINE = 30
@@ -54,7 +53,7 @@ class Scene:
 
     def parsed(self) -> Team:
         """Return the team as it is now."""
-        return parse_team(orjson.dumps(self.team).decode(), base=Path("/"), environment={}, servers=["desk"])
+        return restore_team(self.team, base=Path("/"), environment={}, servers=["desk"])
 
     def recorded(self, run_id: str) -> list[Recorded]:
         """Return what the run has recorded."""
@@ -107,7 +106,7 @@ def _team(random: Random, *, crowd: int) -> dict[str, Any]:
 
 
 RULES: Sequence[Mapping[str, Any]] = (
-    {"tool": "desk.look", "allow": "no", "when": {"pages": {"above": 30_000}}},
+    {"tool": "desk.look", "allow": "no", "when": {"pages": {"above": 1_500}}},
     {"tool": "desk.pay", "allow": "ask", "reason": "It costs."},
     {"tool": "desk.note", "allow": "ask", "expires": "1h"},
     {"tool": "desk.*", "agent": "digger", "allow": "no"},
