@@ -25,12 +25,13 @@ if TYPE_CHECKING:
         UsageError,
     )
     from harness.events import Citation, Recorded
-    from harness.harness import Harness, run_sync
-    from harness.harness import open_harness as open
+    from harness.harness import Harness
     from harness.journal import MemoryJournal
     from harness.loop.state import RunState, fold
     from harness.messages import Image, Message, ToolCall, Usage
     from harness.models.scripted import ScriptedModel, calls, says, scripted, together
+    from harness.opening import open_harness as open
+    from harness.opening import run_sync
     from harness.run import Run, RunResult
     from harness.team import Team, load_team
     from harness.tools.functions import FunctionToolset
@@ -64,8 +65,8 @@ _HOMES = {
     "calls": "harness.models.scripted",
     "fold": "harness.loop.state",
     "load_team": "harness.team",
-    "open": "harness.harness:open_harness",
-    "run_sync": "harness.harness",
+    "open": "harness.opening:open_harness",
+    "run_sync": "harness.opening",
     "says": "harness.models.scripted",
     "scripted": "harness.models.scripted",
     "together": "harness.models.scripted",

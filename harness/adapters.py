@@ -127,7 +127,11 @@ class ToolServers:
 
     @asynccontextmanager
     async def _hub(self, scope: str) -> AsyncGenerator[ToolHub | None]:
-        servers = {name: spec for name, spec in self._servers.items() if spec.scope == scope}
+        servers = {
+            name: spec
+            for name, spec in self._servers.items()
+            if spec.scope == scope and not spec.disabled  # one that is disabled need not cost the import
+        }
         if not servers:
             yield None
             return

@@ -5,14 +5,10 @@ The one place that wires adapters to the loop.
 
 from __future__ import annotations
 
-import os
-import time
-import warnings
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,8 +18,7 @@ from anyio.abc import TaskGroup
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, HarnessError, RunTaken, UsageError
 from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
-from harness.garbage import spare_the_collector
-from harness.journal import Journal, RunSummary, new_run_id, open_journal
+from harness.journal import Journal, RunSummary, new_run_id
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
 from harness.loop.past import Past
@@ -35,20 +30,16 @@ from harness.models.tokens import token_counter
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
 from harness.sessions import carried_context
-from harness.team import Team, TeamSpec, load_team, restore_team
+from harness.team import Team, restore_team
 from harness.tools.port import Toolset
 from harness.version import version
 
 if TYPE_CHECKING:
     from harness.tracing import Tracing
 
-DEFAULT_STORE = ".harness"
-
-_OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
 
 @dataclass(frozen=True)
-class _Crew:
+class Crew:
     """A team with what carries its runs."""
 
     team: Team
@@ -57,11 +48,11 @@ class _Crew:
 
 
 @dataclass(frozen=True)
-class _Wiring:
+class Wiring:
     """What all runs of a harness share."""
 
     journal: Journal
-    crew: _Crew
+    crew: Crew
     given: Mapping[str, Model]
     toolsets: Sequence[Toolset]
     tasks: TaskGroup
@@ -72,12 +63,14 @@ class _Wiring:
 class Harness:
     """A team ready to run. Made by `harness.open`; runs share its servers, models and store."""
 
-    def __init__(self, wiring: _Wiring) -> None:
+    def __init__(self, wiring: Wiring) -> None:
         self.team = wiring.crew.team
         self.journal = wiring.journal
         self.live: dict[str, Run] = {}
         """The runs that this process carries, by id."""
         self._wiring = wiring
+        self._taking_up: dict[str, anyio.Event] = {}
+        """Runs that are about to be live again, and what is set when they are, or could not be."""
         self._draining = False
 
     async def start(
@@ -132,9 +125,17 @@ class Harness:
             RunTaken: Another process, which is alive, carries it.
             Divergence: The changed team would not have done what is recorded.
         """
-        if run_id in self.live:
+        if run_id in self.live or run_id in self._taking_up:
             raise UsageError(f"run {run_id} is going on in this process")
         self._refuse_while_draining()
+        taken_up = self._taking_up[run_id] = anyio.Event()
+        try:
+            return await self._take_up(run_id)
+        finally:
+            del self._taking_up[run_id]
+            taken_up.set()
+
+    async def _take_up(self, run_id: str) -> Run:
         await self.journal.claim(run_id)
         recorded = list(self.journal.read(run_id))
         resumption = plan_resumption(recorded, self.team, harness_version=version())
@@ -191,12 +192,15 @@ class Harness:
         )
         return await self._begin(log, started, crew=crew)
 
-    def _variant(self, settings: Sequence[str]) -> _Crew:
+    def _variant(self, settings: Sequence[str]) -> Crew:
         team = restore_team(
-            self.team.source, base=self.team.base, overrides=settings, servers=_names(self._wiring.toolsets)
+            self.team.source,
+            base=self.team.base,
+            overrides=settings,
+            servers=server_names(self._wiring.toolsets),
         )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
-        return _Crew(team, build_models(team.spec, self._wiring.given), servers)
+        return Crew(team, build_models(team.spec, self._wiring.given), servers)
 
     async def resume_all(self) -> list[Run]:
         """Carry on every run of this team that was cut off or interrupted and that no live process has.
@@ -254,17 +258,20 @@ class Harness:
         Raises:
             UsageError: No such question waits, it has been answered, or the answer does not fit it.
         """
-        live = self.live.get(run_id)
         # A question that a crash could take back must not leave its answer to another one.
         await self.journal.durable(run_id)
         waiting = fold(self.journal.read(run_id)).waiting.values()
         reply = Reply(allow, arguments, content, happened, by, reason)
         answer = leave_answer(self.journal, run_id, waiting, call, reply, at=self._wiring.clock())
-        if live is not None:
-            if live.answer(answer):
+        while True:
+            if taken_up := self._taking_up.get(run_id):
+                await taken_up.wait()
+            elif (live := self.live.get(run_id)) is None:
+                return await self.resume(run_id)
+            elif live.answer(answer):
                 return live
-            await live.wait()
-        return await self.resume(run_id)
+            else:
+                await live.wait()
 
     async def drain(self, grace: float = 0.0) -> None:
         """Take no more runs, let those under way end for `grace` seconds, and interrupt the rest."""
@@ -296,9 +303,11 @@ class Harness:
         started: RunStarted,
         *,
         resumed: RunResumed | None = None,
-        crew: _Crew | None = None,
+        crew: Crew | None = None,
     ) -> Run:
         """Put it on disk that the run begins or goes on, and have it carried."""
+        # Once more: it may have become so while the record was read.
+        self._refuse_while_draining()
         if log.run_id in self.live:
             raise UsageError(f"run {log.run_id} is going on in this process")
         run = Run(log, self.journal)
@@ -310,8 +319,9 @@ class Harness:
                 log.emit(resumed)
             log.emit(started)
             await log.durable()
-        except BaseException:
+        except BaseException as error:
             del self.live[run.id]
+            run.abandon(error)
             raise
         ready = anyio.Event()
         self._wiring.tasks.start_soon(self._drive, run, log, started, crew, ready)
@@ -319,7 +329,7 @@ class Harness:
         return run
 
     async def _drive(
-        self, run: Run, log: RunLog, started: RunStarted, variant: _Crew | None, ready: anyio.Event
+        self, run: Run, log: RunLog, started: RunStarted, variant: Crew | None, ready: anyio.Event
     ) -> None:
         crew = variant or self._wiring.crew
         try:
@@ -345,10 +355,14 @@ class Harness:
                     await run.drive(team_run, started.task)
                 finally:
                     # Before its servers are closed: whoever waited for it may resume it at once.
-                    self.live.pop(run.id, None)
+                    self._carries_no_more(run)
         finally:
             ready.set()
-            self.live.pop(run.id, None)
+            self._carries_no_more(run)
+
+    def _carries_no_more(self, run: Run) -> None:
+        if self.live.get(run.id) is run:
+            del self.live[run.id]
 
 
 def _started(
@@ -377,120 +391,6 @@ def _started(
     )
 
 
-@asynccontextmanager
-async def open_harness(
-    team: str | Path | Team,
-    *,
-    store: str | Path | Journal | None = None,
-    overrides: Sequence[str] = (),
-    models: Mapping[str, Model] | None = None,
-    toolsets: Sequence[Toolset] = (),
-    trace: Path | None = None,
-    clock: Callable[[], float] = time.time,
-) -> AsyncGenerator[Harness]:
-    """Open a team for many runs; servers, connections and the store are shared and closed at the end.
-
-    Args:
-        team: Path of a team file, or a team already loaded.
-        store: Where runs are kept: a directory, a `.db` file, `:memory:` or a journal. Default:
-            `$HARNESS_STORE`, or `.harness` in the working directory.
-        overrides: `a.b.c=value` settings over the team file.
-        models: Models to use instead of the team file's, by agent or by model name.
-        toolsets: Tools besides those of the team's servers.
-        trace: A file to which spans are written as OTLP JSON lines.
-        clock: Seconds since 1970; for what is displayed, and for when questions expire.
-
-    Raises:
-        TeamError: The team file is wrong.
-        StoreError: The store cannot be opened.
-    """
-    loaded = (
-        team if isinstance(team, Team) else load_team(team, overrides=overrides, servers=_names(toolsets))
-    )
-    _check_prices(loaded.spec)
-    given = models or {}
-    failure: Exception | None = None
-    async with AsyncExitStack() as stack:
-        journal = _journal(store)
-        if journal is not store:
-            stack.push_async_callback(journal.close)
-        by_agent = build_models(loaded.spec, given)
-        stack.push_async_callback(close_models, by_agent, given)
-        tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
-        tracing = _tracing(trace)
-        if tracing is not None:
-            stack.callback(_close_tracing, tracing)
-        await stack.enter_async_context(tool_servers.opened())
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        spare_the_collector()
-        try:
-            crew = _Crew(loaded, by_agent, tool_servers)
-            yield Harness(_Wiring(journal, crew, given, toolsets, tasks, tracing, clock))
-        except Exception as error:
-            # Raised again outside the task group, which would wrap it in an ExceptionGroup.
-            failure = error
-        finally:
-            tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-
-
-def _names(toolsets: Sequence[Toolset]) -> list[str]:
+def server_names(toolsets: Sequence[Toolset]) -> list[str]:
     """Return the names of the servers that toolsets stand for."""
     return [name for toolset in toolsets if (name := getattr(toolset, "server", ""))]
-
-
-def _check_prices(spec: TeamSpec) -> None:
-    """Refuse a limit in USD over a model whose price nobody knows.
-
-    Raises:
-        UsageError: There is one.
-    """
-    limited = spec.limits.usd is not None or any(
-        agent.limits.usd is not None for agent in spec.agents.values()
-    )
-    unpriced = [
-        name for name, model in spec.models.items() if model.api == "openai-chat" and model.price is None
-    ]
-    if limited and unpriced:
-        raise UsageError(
-            f"a limit in usd cannot be kept: the price of the model {unpriced[0]} is unknown; "
-            f"add models.{unpriced[0]}.price with input and output in USD per million tokens"
-        )
-
-
-def _tracing(trace: Path | None) -> Tracing | None:
-    """Return where spans go, if they go anywhere; the OTel SDK is imported only then."""
-    if trace is None and not any(os.environ.get(name) for name in _OTLP_VARIABLES):
-        return None
-    from harness.tracing import Tracing
-
-    return Tracing.from_environment(trace)
-
-
-def _close_tracing(tracing: Tracing) -> None:
-    for problem in tracing.close().problems:
-        warnings.warn(f"traces: {problem}", RuntimeWarning, stacklevel=2)
-
-
-def run_sync(
-    team: str | Path | Team,
-    task: str | Message,
-    *,
-    store: str | Path | Journal | None = None,
-    overrides: Sequence[str] = (),
-    models: Mapping[str, Model] | None = None,
-) -> RunResult:
-    """Run a team on a task from code that is not async, and return the result."""
-
-    async def main() -> RunResult:
-        async with open_harness(team, store=store, overrides=overrides, models=models) as harness:
-            return await harness.run(task)
-
-    return anyio.run(main)
-
-
-def _journal(store: str | Path | Journal | None) -> Journal:
-    if store is None:
-        store = os.environ.get("HARNESS_STORE") or DEFAULT_STORE
-    return open_journal(store, write=True) if isinstance(store, str | Path) else store

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from harness.errors import StoreError, innermost
+from harness.errors import HarnessError, StoreError, innermost
 from harness.events import ApprovalRequested, Citation, Recorded, RunFinished, RunStopReason
 from harness.journal.port import Answer, Journal
 from harness.loop.log import Notices, RunLog
@@ -162,6 +162,12 @@ class Run:
         """Know what carries the run out; called once, by the harness that starts it."""
         self._team_run = team_run
 
+    def abandon(self, reason: BaseException) -> None:
+        """Know that nothing will carry the run, for whoever waits for it; called by the harness."""
+        gone = HarnessError(f"run {self.id} was given up before anything carried it")
+        self._error = reason if isinstance(reason, Exception) else gone
+        self._end()
+
     async def drive(self, team_run: TeamRun, task: Message) -> None:
         """Carry the run out; called once, by the harness that started it."""
         try:
@@ -179,9 +185,12 @@ class Run:
             if not isinstance(cause, StoreError):
                 self._break_off(team_run, "failed", f"{type(cause).__name__}: {cause}")
         finally:
-            self._over.set()
-            for watcher in self._watchers:
-                watcher.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        for watcher in self._watchers:
+            watcher.close()
 
     def _break_off(self, team_run: TeamRun, reason: RunStopReason, error: str = "") -> None:
         """Record that the run was broken off, if the journal still takes it."""

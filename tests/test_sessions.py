@@ -32,19 +32,19 @@ async def test_a_run_of_a_session_begins_with_what_the_earlier_ones_came_to(team
     model = scripted(lambda messages: says(f"answer {len(messages)}"))
 
     async with harness.open(team, store=tmp_path / "runs", models={"lead": model}) as opened:
-        await opened.run("My name is Ada.", session="ada")
+        await opened.run("My desk is by the window.", session="owner")
         await opened.run("Nothing to do with it.", session="other")
         await opened.run("Without one.")
-        run = await opened.start("What is my name?", session="ada")
+        run = await opened.start("Where is my desk?", session="owner")
         await run.result()
         recorded = list(opened.journal.read(run.id))
 
         window = run.state.agents["lead"].window
         assert window.origins == ["system", "session", "session", "task", "assistant"]
         assert [entry.message.text for entry in window.entries[1:4]] == [
-            "[Earlier in this session] My name is Ada.",
+            "[Earlier in this session] My desk is by the window.",
             "answer 2",
-            "What is my name?",
+            "Where is my desk?",
         ]
         assert (await carry_out_again(recorded, opened.team, {"lead": model})).exact
 

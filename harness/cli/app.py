@@ -127,13 +127,16 @@ def serve(
     port: Annotated[int, typer.Option(help="The port; 0 for any that is free.")] = 8321,
     token: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOKEN", help="Let in whoever sends it; may be repeated. [env: HARNESS_TOKEN]"),
+        typer.Option(
+            metavar="TOKEN",
+            help="Let in whoever sends it; may be repeated. Default: HARNESS_TOKEN in the environment.",
+        ),
     ] = None,
     agent: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="An agent clients may start at, or *; may be repeated. [default: as the team file says]",
+            help="An agent clients may start at, or *; may be repeated. Default: as the team file says.",
         ),
     ] = None,
     allow_host: Annotated[
@@ -141,16 +144,20 @@ def serve(
         typer.Option(metavar="NAME", help="A name clients may call the server by; may be repeated."),
     ] = None,
     max_runs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at the same time. [default: as the team file says]")
+        int | None, typer.Option(min=1, help="Runs at the same time. Default: as the team file says.")
     ] = None,
     rate: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests a minute of one client. [default: as the team file says]"),
+        typer.Option(min=1, help="Requests a minute of one client. Default: as the team file says."),
     ] = None,
     grace: Annotated[float, typer.Option(help="Seconds runs may go on when the server stops.")] = 10.0,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Carry on what was cut off or interrupted.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            help="Carry on what was cut off or interrupted. Default: yes, but not with --stdio.",
+        ),
+    ] = None,
     stdio: Annotated[
         bool, typer.Option("--stdio", help="Be an MCP server on standard input and output instead.")
     ] = False,
@@ -174,7 +181,7 @@ def serve(
         max_runs=max_runs,
         requests_per_minute=rate,
         grace_seconds=grace,
-        carry_on=resume,
+        carry_on=not stdio if resume is None else resume,
     )
     raise typer.Exit(
         serve_team(

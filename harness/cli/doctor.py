@@ -12,8 +12,10 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Literal
 
-from harness.harness import DEFAULT_STORE
+from harness.errors import HarnessError
+from harness.journal import open_journal
 from harness.models.tokens import token_counter
+from harness.opening import DEFAULT_STORE
 from harness.team import agent_library
 from harness.version import version
 from harness.views import json_line
@@ -120,6 +122,8 @@ def _telemetry() -> Finding:
 
 
 def _store(location: str) -> Finding:
+    if "://" in location:
+        return _database(location)
     path = Path(location)
     nearest = next((place for place in (path, *path.resolve().parents) if place.exists()), Path("/"))
     if not os.access(nearest, os.W_OK):
@@ -127,3 +131,12 @@ def _store(location: str) -> Finding:
     free = shutil.disk_usage(nearest).free
     verdict: Verdict = "ok" if free > 200e6 else "note"
     return Finding("store", verdict, f"{location}, {free / 1e9:.1f} GB free")
+
+
+def _database(location: str) -> Finding:
+    """Say whether a database store answers, without its password."""
+    try:
+        runs = len(open_journal(location, write=False).runs())
+    except HarnessError as error:
+        return Finding("store", "problem", str(error))
+    return Finding("store", "ok", f"the database answers, and holds {runs} runs")

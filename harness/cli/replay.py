@@ -10,7 +10,7 @@ import anyio
 
 from harness.cli.terminal import count, plain
 from harness.events import Recorded
-from harness.harness import DEFAULT_STORE
+from harness.opening import DEFAULT_STORE
 from harness.replay.divergence import describe_divergence
 from harness.replaying import Replayed, find_runs, replay_run
 from harness.views import json_line

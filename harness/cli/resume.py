@@ -20,10 +20,10 @@ from harness.cli.store import open_store
 from harness.cli.terminal import count, dollars, one_line, plain
 from harness.errors import RunTaken, UsageError
 from harness.events import Recorded, RunStarted
-from harness.harness import open_harness
 from harness.journal import resolve_run
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.state import fold
+from harness.opening import open_harness
 from harness.replay import Changes, recorded_team
 from harness.run import RunResult
 from harness.team import Team, load_team

@@ -15,8 +15,9 @@ from harness.cli.ask import somebody_is_there
 from harness.cli.progress import show_progress
 from harness.cli.terminal import count, dollars, plain
 from harness.errors import StoreError, UsageError, innermost
-from harness.harness import Harness, open_harness
+from harness.harness import Harness
 from harness.messages import Image
+from harness.opening import open_harness
 from harness.run import Run, RunResult
 from harness.team import load_team
 from harness.views import event_view, json_line

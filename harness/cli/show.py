@@ -46,7 +46,15 @@ def _print_head(recorded: list[Recorded], state: RunState) -> None:
     print(
         f"run {recorded[0].run_id} of {plain(state.started.team_name)}, {when(recorded[0].at)}, {seconds:.1f} s"
     )
+    origin = state.started.forked_from
+    if origin is not None:
+        changes = "".join(f" {change}" for change in origin.changes)
+        print(f"fork of {origin.run_id} at {plain(origin.at)}{plain(changes)}")
+    if state.started.session:
+        print(f"session: {plain(state.started.session)}")
     print(f"task: {one_line(state.started.task.text, 300)}")
+    for question in state.waiting.values():
+        print(f"waits for you: {plain(question.tool)} in {plain(question.key)} ({question.kind})")
     cost = dollars(None if state.unpriced else state.cost)
     print(f"{count(len(state.agents), 'agent')}, {count(state.usage.total_tokens, 'token')}, {cost}\n")
 

@@ -14,8 +14,8 @@ import anyio
 
 from harness.cli.terminal import count, one_line, table, when
 from harness.errors import UsageError
-from harness.harness import DEFAULT_STORE
 from harness.journal import Journal, RunSummary, open_journal, resolve_run
+from harness.opening import DEFAULT_STORE
 from harness.team.quantities import byte_count, duration
 from harness.views import json_line
 

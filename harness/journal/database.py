@@ -25,6 +25,9 @@ SEGMENT_NAME = re.compile(r"journal(?:-(\d+))?\.db")
 _CHECKPOINT_PAGES = 4000
 """Pages of 4 KiB in the write-ahead log before they are copied into the file: rarely, yet soon read."""
 
+_SHARED_MEMORY = 1 << 15
+"""Bytes of the file that lets several connections use a write-ahead log."""
+
 _making = threading.Lock()
 
 # `events` is clustered by run, so reading one is a scan. `content` keeps its rowid: its rows are
@@ -132,9 +135,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         try:
             return _open_to_read(path, "mode=ro")
         except sqlite3.OperationalError:
-            if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+            nobody_writes = not os.access(path.parent, os.W_OK) or _is_full(path)
+            log = Path(f"{path}-wal")
+            if not nobody_writes or (log.exists() and log.stat().st_size):
                 raise
-            # On a read-only place SQLite cannot set up its shared memory, and nobody writes either.
+            # On a read-only or full place SQLite cannot set up its shared memory, for a writer neither.
             return _open_to_read(path, "immutable=1")
 
 
@@ -159,11 +164,23 @@ def refusing(path: Path) -> Generator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise StoreError(f"{path} cannot be used: {error}") from error
-        raise StoreError(f"{path} is not a journal, or is damaged: {error}") from error
+        if not isinstance(error, sqlite3.OperationalError):
+            raise StoreError(
+                f"{path} is not a journal, or is damaged: {error}; put a copy back, or choose another store"
+            ) from error
+        # SQLite seldom says so itself.
+        advice = "; the disk is full, make room on it" if _is_full(path) else ""
+        raise StoreError(f"{path} cannot be used: {error}{advice}") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be used: {error.strerror}; choose another store") from error
+
+
+def _is_full(path: Path) -> bool:
+    """Return whether there is no room beside the file for SQLite's shared memory."""
+    with contextlib.suppress(OSError):
+        status = os.statvfs(path.parent)
+        return status.f_bavail * status.f_frsize < _SHARED_MEMORY
+    return False
 
 
 def connect(path: Path, options: str) -> sqlite3.Connection:

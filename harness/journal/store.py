@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,19 +24,15 @@ _FILE_SUFFIXES = (".db", ".sqlite")
 _SHOWN_CANDIDATES = 8
 _RECENT = re.compile(r"last(?:~(\d{1,9}))?")
 
-_issuing = threading.Lock()
-_issued: dict[str, set[str]] = {}
-"""The random parts that were given out in this second."""
-
 
 def open_journal(
     location: str | Path | None = None, *, write: bool, durability: Durability = "durable"
 ) -> Journal:
     """Open the store at `location`, by default the directory `.harness`.
 
-    `:memory:` is a `MemoryJournal`; `postgresql://…` is a database (needs the extra `postgres`); a path that ends in `.db` or `.sqlite` is one file; any other is
-    a directory, in which every writing process has a file of its own. What is missing is made for
-    writing.
+    `:memory:` is a `MemoryJournal`; `postgresql://…` is a database (needs the extra `postgres`); a
+    path that ends in `.db` or `.sqlite` is one file; any other is a directory, in which every
+    writing process has a file of its own. What is missing is made for writing.
 
     Raises:
         StoreError: It cannot be opened; the message says why and what to do.
@@ -79,21 +74,8 @@ def _open_postgres(url: str, *, write: bool, durability: Durability) -> Journal:
 
 
 def new_run_id() -> str:
-    """Return an id that sorts by time (UTC, to the second).
-
-    Within a process it is unique; between processes 24 random bits make it so, which those who
-    start hundreds of runs a second on one store should not rely on.
-    """
-    second = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with _issuing:
-        if second not in _issued:
-            _issued.clear()
-        # Of a thousand runs begun in one second two would have the same bits once in thirty times.
-        issued = _issued.setdefault(second, set())
-        while (bits := secrets.token_hex(3)) in issued:
-            pass
-        issued.add(bits)
-    return f"{second}-{bits}"
+    """Return an id that sorts by time (UTC, to the second) and is unique by 40 random bits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(5)}"
 
 
 def resolve_run(journal: Journal, reference: str) -> str:

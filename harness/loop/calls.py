@@ -122,7 +122,11 @@ class _Call:
         past = self.agent.log.past
         recorded = None if past.check == "everything" else past.outcome(self.key, 1)
         if isinstance(recorded, ToolCallFinished) and recorded.external:
-            # Whatever a changed team would say to the call: its result is history.
+            # Whatever a changed team would say to the call: its result is history, as is what people said.
+            for event in past.asked_first(self.key):
+                self.agent.emit(event)
+                if isinstance(event, ApprovalDecided) and event.arguments is not None:
+                    self.arguments = event.arguments
             self._start(1)
             return self._finish(await self._recorded_output(recorded, 1), external=True)
         prepared = self._prepare(cut_off=cut_off)

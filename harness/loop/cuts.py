@@ -34,17 +34,17 @@ class Cuts:
     """
 
     def __init__(self, recorded: Iterable[Recorded]) -> None:
-        items = [item for item in recorded if getattr(item.event, "agent", "")]
+        items = [item for item in recorded if _agent(item.event)]
         self._limits = {
             item.event.agent: item.event
             for item in items
             if isinstance(item.event, LimitWasReached) and item.event.limit == "minutes"
         }
         self._places: dict[str, float] = {
-            item.event.agent: item.sequence for item in items if _is_by_time(item.event)
+            _agent(item.event): item.sequence for item in items if _is_by_time(item.event)
         }
         self._assume(
-            [item.event for item in items if made_by_cut(item.event) and not self.above(item.event.agent)]
+            [item.event for item in items if made_by_cut(item.event) and not self.above(_agent(item.event))]
         )
         self._pending = Counter(path for item in items for path in self._preceded_by(item))
         self._watched: dict[str, CutShort] = {}
@@ -117,6 +117,10 @@ def upwards(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition("/")[0]
+
+
+def _agent(event: Event) -> str:
+    return getattr(event, "agent", "")
 
 
 def _is_by_time(event: Event) -> bool:

@@ -190,6 +190,16 @@ class Past:
                 break
         return None
 
+    def asked_first(self, key: str) -> list[ApprovalRequested | ApprovalDecided]:
+        """Return the questions that were asked before a call began, with their answers."""
+        asked: list[ApprovalRequested | ApprovalDecided] = []
+        for event in self._calls.get(key, ()):
+            if isinstance(event, ToolCallStarted):
+                break
+            if isinstance(event, ApprovalRequested | ApprovalDecided):
+                asked.append(event)
+        return asked
+
     def asked_meanwhile(self, key: str, attempt: int) -> list[ApprovalRequested | ApprovalDecided]:
         """Return the questions an attempt raised while it went on, with their answers."""
         found: list[ApprovalRequested | ApprovalDecided] = []

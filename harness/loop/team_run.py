@@ -26,7 +26,6 @@ from harness.events import (
     Report,
     RunFinished,
     RunStopReason,
-    ToolServerFailed,
 )
 from harness.journal.port import Answer
 from harness.limits import Budget

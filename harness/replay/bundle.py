@@ -79,7 +79,7 @@ def read_bundle(path: Path) -> Runs:
             if "content" in line:
                 contents[line["hash"]] = line["content"].encode()
             else:
-                run_id: str = run_ids[line["run"]]
+                run_id = run_ids[int(line["run"])]
                 event = decoder.decode(line["type"], line["event"].encode())
                 runs[run_id].append(Recorded(run_id, line["sequence"], line["at"], event))
     except (KeyError, IndexError, TypeError, AttributeError, StoreError) as error:
@@ -201,5 +201,4 @@ def _run_ids(path: Path, head: dict[str, Any] | None) -> list[str]:
         raise UsageError(f"{path} is not a bundle")
     if head["harness_bundle"] > BUNDLE or head.get("format", 0) > FORMAT:
         raise UsageError(f"{path} was written by a newer harness; upgrade this one to read it")
-    run_ids: list[str] = head.get("runs", [])
-    return run_ids
+    return [str(run_id) for run_id in head.get("runs", ())]

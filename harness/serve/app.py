@@ -16,8 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from harness.errors import HarnessError
-from harness.harness import Harness, open_harness
+from harness.harness import Harness
 from harness.journal import Journal
+from harness.opening import open_harness
 from harness.serve import chat, mcp_endpoint, runs
 from harness.serve.following import Following
 from harness.serve.guard import Guard
@@ -45,9 +46,9 @@ def create_app(
     """Return an application that serves a team: runs, an OpenAI-compatible endpoint and `/mcp`.
 
     The team is opened when the application starts and closed when it ends, after its runs were
-    given `options.grace_seconds`. A `Harness` that is handed in is already open and stays so. An
-    application that is mounted in another one needs its lifespan entered:
-    `app.router.lifespan_context(app)`.
+    given `options.grace_seconds`. A `Harness` that is handed in is open already, and closed by whoever
+    opened it; it is drained all the same, and takes no more runs after that. An application that is
+    mounted in another one needs its lifespan entered: `app.router.lifespan_context(app)`.
 
     Args:
         team: A harness, a team, or the path of a team file.

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from harness.errors import StoreError
 from harness.events import AgentRunStarted, Recorded
 from harness.loop.log import Progress
 from harness.models.port import TextDelta
@@ -53,6 +55,14 @@ class ChatStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; cancel the run if the client goes away."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            await self._answer(receive, send)
+        finally:
+            if not self._run.is_over:
+                with anyio.CancelScope(shield=True):
+                    await self._run.cancel()
+
+    async def _answer(self, receive: Receive, send: Send) -> None:
         outcome: RunResult | Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, receive)
@@ -76,13 +86,15 @@ class ChatStream(Response):
     async def _tell(self, send: Send) -> None:
         """Tell in comments what happens, and learn whether the entry agent's words are its answer."""
         batches = self._following.events(self._run.id, silence_seconds=self._keep_alive_seconds)
-        async for batch in batches:
-            if any(map(self._speaks_freely, batch)):
-                self._speech.open()
-            lines = [progress_line(recorded.event) for recorded in batch] if batch else ["still at work"]
-            text = b"".join(comment(line) for line in lines if line)
-            if text:
-                await send({"type": "http.response.body", "body": text, "more_body": True})
+        # A store that breaks ends the run, which is told at the end.
+        with suppress(StoreError):
+            async for batch in batches:
+                if any(map(self._speaks_freely, batch)):
+                    self._speech.open()
+                lines = [progress_line(recorded.event) for recorded in batch] if batch else ["still at work"]
+                text = b"".join(comment(line) for line in lines if line)
+                if text:
+                    await send({"type": "http.response.body", "body": text, "more_body": True})
 
     def _speaks_freely(self, recorded: Recorded) -> bool:
         event = recorded.event

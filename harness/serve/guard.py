@@ -65,14 +65,16 @@ class Guard:
             raise Refusal(403, f"pages from {origin!r} may not use this server", hint=_names_hint(allowed))
 
     def _identify(self, scope: Scope, headers: Headers) -> str:
-        """Return who asks."""
+        """Return who asks; wrong tokens are counted by address, so that they cannot be tried for ever."""
+        address = scope["client"][0] if scope.get("client") else "local"
         if not self._tokens:
-            return scope["client"][0] if scope.get("client") else "local"
+            return address
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = token.strip().encode()
         # All are compared, so that the time taken does not tell which one came close.
         matches = [hmac.compare_digest(given, known) for known in self._tokens]
         if scheme.lower() != "bearer" or not any(matches):
+            self._check_rate(address)
             raise Refusal(
                 401,
                 "this server wants a token",

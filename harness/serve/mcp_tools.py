@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Annotated, Any, cast
 
 import anyio
@@ -17,7 +18,7 @@ from mcp.server.request_state import RequestStateSecurity
 from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.events import ApprovalRequested
 from harness.run import RunResult
 from harness.serve.chat_shapes import waiting_text
@@ -173,11 +174,13 @@ class _Call:
     async def _tell(self, run_id: str) -> None:
         if "progress_token" not in (self._context.request_context.meta or {}):
             return
-        async for batch in self._following.events(run_id):
-            for recorded in batch:
-                line = progress_line(recorded.event)
-                if line:
-                    await self._context.report_progress(recorded.sequence + 1, None, line)
+        # A store that breaks ends the run, which is told as the outcome.
+        with suppress(StoreError):
+            async for batch in self._following.events(run_id):
+                for recorded in batch:
+                    line = progress_line(recorded.event)
+                    if line:
+                        await self._context.report_progress(recorded.sequence + 1, None, line)
 
 
 def _report(result: RunResult, questions: tuple[ApprovalRequested, ...]) -> CallToolResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.harness import open_harness
+from harness.opening import open_harness
 from harness.serve.app import opened
 from harness.serve.options import ServeOptions
 from harness.team import Team

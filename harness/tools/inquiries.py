@@ -8,7 +8,7 @@ Source: MCP 2026-07-28, "Elicitation" and "Multi Round-Trip Requests"; MCP 2025-
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -35,10 +35,11 @@ _UNNAMED = "elicitation/create"
 """The name of requests that have none on the wire."""
 
 _SECRETS = re.compile(
-    r"\b(pass ?words?|passwd|pwd|pass ?phrase|pass ?code|pin (code|number)|one time (code|password)|otp|secrets?"
-    r"|credentials?|token|(api|access|private|secret|encryption|license) ?key|security code|cvv|cvc"
-    r"|(credit )?card number|iban)\b"
+    r"\b(pass ?words?|passwd|pwd|pass ?phrase|pass ?code|pin (code|number)|one time code|otp|secrets?"
+    r"|credentials?|token$|(api|access|private|secret|encryption|license) ?key|security code|cvv|cvc"
+    r"|card number)\b"
 )
+"""What fields are called that ask for passwords, keys, access tokens or payment credentials."""
 
 
 def inquiry_of(requests: Mapping[str, InputRequest], state: str | None) -> Inquiry:
@@ -159,7 +160,11 @@ def _object(properties: Mapping[str, Any], required: Iterable[str] = ()) -> dict
 
 
 def _properties(form: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return cast("dict[str, dict[str, Any]]", form.get("properties") or {})
+    properties = form.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    listed = cast("dict[str, Any]", properties)
+    return {name: field for name, field in listed.items() if isinstance(field, dict)}
 
 
 def _host(url: str) -> str:
@@ -174,15 +179,28 @@ def _host(url: str) -> str:
 
 
 def _without_secrets(params: ElicitRequestFormParams) -> dict[str, Any]:
-    for name, schema in _properties(params.requested_schema).items():
-        if schema.get("type") == "string" and not schema.keys() & {"enum", "oneOf", "const"}:
-            for text in (name, str(schema.get("title", ""))):
-                if _SECRETS.search(_words(text)):
-                    raise ToolError(
-                        f"the server asks for a secret in a form, {text!r}, so nobody was asked: "
-                        "MCP servers must have secrets entered at an address of their own (URL mode)"
-                    )
+    for text in _fields(params.requested_schema):
+        if _SECRETS.search(_words(text)):
+            raise ToolError(
+                f"the server asks for a secret in a form, {text!r}, so nobody was asked: "
+                "MCP servers must have secrets entered at an address of their own (URL mode)"
+            )
     return params.requested_schema
+
+
+def _fields(schema: object) -> Iterator[str]:
+    """Yield the names and titles of everything in a form that can be written into."""
+    if isinstance(schema, list):
+        for part in cast("list[object]", schema):
+            yield from _fields(part)
+    if not isinstance(schema, dict):
+        return
+    known = cast("dict[str, Any]", schema)
+    for name, field in _properties(known).items():
+        if field.get("type") != "boolean" and not field.keys() & {"enum", "const", "oneOf"}:
+            yield from (name, str(field.get("title", "")))
+    for part in known.values():
+        yield from _fields(part)
 
 
 def _words(name: str) -> str:

@@ -125,8 +125,9 @@ class Session:
         finally:
             _calling.reset(token)
             self._calls.remove(call)
-            self._fewer_calls.set()
-            self._fewer_calls = anyio.Event()
+            if self._unassigned:
+                self._fewer_calls.set()
+                self._fewer_calls = anyio.Event()
             if self.lost and not self._calls:
                 self._stop.set()
 

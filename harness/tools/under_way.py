@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, InputResponses
 
@@ -25,19 +24,19 @@ MAX_ROUNDS = 20
 """How often a call is sent for one result, or one question to a person."""
 
 FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 0.25
 """How long to wait before a call is sent again whose server only wants it to be sent again."""
 
 Send = Callable[[InputResponses | None, str | None], Awaitable[CallToolResult | InputRequiredResult]]
 """Sends a call together with what its server asked for, and with the state it gave out."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Question:
-    inquiry: Inquiry
-    answer: InquiryAnswer | None = None
-    settled: anyio.Event = field(default_factory=anyio.Event)
+    """A question that a server asks meanwhile."""
+
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
 
 
 class UnderWay:
@@ -56,19 +55,30 @@ class UnderWay:
         self._places = places
         self._has_place = False
         self._asks = False
-        self._one_by_one = anyio.Lock()
         self._scope = anyio.CancelScope()
-        self._questions: TaskGroup | None = None
+        self._questions: list[_Question] = []
+        self._one_by_one: anyio.Lock | None = None
+        self._failure: Exception | None = None
 
     @asynccontextmanager
     async def going_on(self) -> AsyncGenerator[None]:
-        """Have a place at the server, and end quietly when nothing is heard from it for too long."""
+        """Have a place at the server, and end quietly when nothing is heard from it for too long.
+
+        Raises:
+            Exception: What asking a person raised.
+        """
         await self._places.acquire()
         self._has_place = True
         try:
             with self._scope:
                 self.heard()
-                yield
+                try:
+                    yield
+                finally:
+                    if self._questions:
+                        await self._take_questions_back()
+            if self._failure is not None:
+                raise self._failure
         finally:
             if self._has_place:
                 self._places.release()
@@ -83,7 +93,7 @@ class UnderWay:
 
         Args:
             meanwhile: Whether its server asks while the call goes on, instead of ending it with a
-                question; then `ask` may be called until this returns.
+                question.
 
         Raises:
             InputRequired: Somebody has to answer first.
@@ -94,7 +104,7 @@ class UnderWay:
         answer = self.context.answer
         if answer is not None and answer.content is None:
             raise ToolError(f"a person declined: {answer.inquiry.message}")
-        result = await (send(None, None) if self.context.ask is None else self._asked_meanwhile(send))
+        result = await send(None, None)
         assert isinstance(result, CallToolResult), "the SDK lets nothing else through before 2026"
         return result
 
@@ -133,49 +143,42 @@ class UnderWay:
                 raise InputRequired(inquiry)
         raise ToolError(f"the server wanted the call to be sent more than {MAX_ROUNDS} times")
 
-    async def _asked_meanwhile(self, send: Send) -> CallToolResult | InputRequiredResult:
-        result: CallToolResult | InputRequiredResult | None = None
-        failure: Exception | None = None
-        async with anyio.create_task_group() as self._questions:
-            try:
-                result = await send(None, None)
-            except Exception as error:
-                # Raised again outside the task group, which would wrap it in an ExceptionGroup.
-                failure = error
-            self._questions.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        assert result is not None
-        return result
-
     async def ask(self, inquiry: Inquiry) -> InquiryAnswer | None:
-        """Have a person asked in the task of the call; None if the call ends before the answer comes."""
-        assert self._questions is not None
-        question = _Question(inquiry)
-        self._questions.start_soon(self._put, question)
-        try:
-            await question.settled.wait()
-        finally:
-            question.scope.cancel()
-        return question.answer
+        """Ask a person, one question after the other; None if the call ends before the answer comes.
 
-    async def _put(self, question: _Question) -> None:
+        To be called from the task in which the server asks. Whatever goes wrong is the call's error.
+        """
         assert self.context.ask is not None
+        lock = self._one_by_one = self._one_by_one or anyio.Lock()
+        question = _Question()
+        self._questions.append(question)
         try:
             with question.scope:
-                async with self._one_by_one:
+                async with lock:
                     with self._waiting():
-                        question.answer = await self.context.ask(question.inquiry)
+                        return await self.context.ask(inquiry)
+        except Exception as error:
+            self._failure = error
+            self._scope.cancel()
         finally:
-            question.settled.set()
+            self._questions.remove(question)
+            question.over.set()
+        return None
+
+    async def _take_questions_back(self) -> None:
+        with anyio.CancelScope(shield=True):
+            for question in list(self._questions):
+                question.scope.cancel()
+                await question.over.wait()
 
     @contextmanager
     def _waiting(self) -> Generator[None]:
         """Wait for a person as long as it takes, and leave the place at the server to others."""
         self._asks = self.has_asked = True
         self._scope.deadline = float("inf")
-        self._places.release()
-        self._has_place = False
+        if self._has_place:
+            self._places.release()
+            self._has_place = False
         try:
             yield
         finally:

@@ -58,7 +58,7 @@ def test_the_answer_goes_to_stdout_and_progress_to_stderr(folder: Path):
     done = harness("run", "team.yaml", "Where is X?", cwd=folder)
 
     assert (done.returncode, done.stdout) == (0, "X is at line 4.\n")
-    progress = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "ID", done.stderr)
+    progress = re.sub(r"\d{8}-\d{6}-[0-9a-f]{10}", "ID", done.stderr)
     assert re.sub(r"[\d,]+ tokens", "N tokens", progress) == snapshot("""\
 lead/scout-1: Find X.
 lead/scout-1: done, 0 quotes

@@ -78,7 +78,7 @@ def harness(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def plain(text: str) -> str:
-    text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{6}", "ID", text)
+    text = re.sub(r"\d{8}-\d{6}-[0-9a-f]{10}", "ID", text)
     return re.sub(r"[\d,]+ tokens", "N tokens", re.sub(r"by \w+", "by SOMEBODY", text))
 
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from journal_postgres_proxy import Proxy
 from postgres_cluster import PostgresCluster
-from postgres_proxy import Proxy
 
 import harness
 from harness.journal.postgres import PostgresJournal

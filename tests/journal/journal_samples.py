@@ -71,7 +71,7 @@ def an_answer(decision: Decision = "approved", *, turn: int = 1, number: int = 1
         at=1_795_570_455.5,
         arguments='{"document": "five"}',
         content={"why": ["it is newer"], "half": "\ud83d"},
-        by="Ada",
+        by="owner",
         reason="The fifth is newer. \udfff",
     )
 

@@ -36,6 +36,7 @@ GOLDEN = sorted(Path(__file__).with_name("golden").glob("format-*.db"))
 # What is in each golden file: runs, events, and a digest of what they say.
 EXPECTED = {
     "format-1.db": (3, 270, "2782ab7b6ed2b299"),
+    "format-2.db": (5, 474, "2feb7851d8ac649f"),
 }
 
 

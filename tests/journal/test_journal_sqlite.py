@@ -263,23 +263,23 @@ async def test_answers_lie_in_a_file_of_their_own_for_their_owner_only(
 
 async def test_of_many_answers_at_once_each_question_takes_one(path: Path, in_process: Start):
     await write(path)
-    processes = [in_process("answer", path, name) for name in ("Ada", "Grace", "Edsger")]
+    processes = [in_process("answer", path, name) for name in ("owner", "second", "third")]
     said = [process.communicate()[0].split() for process in processes]
 
     assert [process.returncode for process in processes] == [0, 0, 0]
     kept = SqliteJournal.open_reader(path).answers("run")
     assert sorted(answer.number for answer in kept) == list(range(20))
-    for name, taken in zip(("Ada", "Grace", "Edsger"), said, strict=True):
+    for name, taken in zip(("owner", "second", "third"), said, strict=True):
         assert sorted(answer.number for answer in kept if answer.by == name) == sorted(map(int, taken))
 
 
 async def test_an_answer_survives_a_kill(path: Path, in_process: Start):
     await write(path)
-    process = in_process("answer", path, "Ada", "and-die")
+    process = in_process("answer", path, "owner", "and-die")
     process.communicate()
 
     assert process.returncode == -9
-    assert [answer.by for answer in SqliteJournal.open_reader(path).answers("run")] == ["Ada"] * 20
+    assert [answer.by for answer in SqliteJournal.open_reader(path).answers("run")] == ["owner"] * 20
 
 
 async def test_answers_of_a_newer_harness_are_refused(path: Path):

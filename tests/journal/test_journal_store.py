@@ -168,7 +168,7 @@ async def test_all_processes_share_the_answers_of_a_directory(tmp_path: Path):
     open_journal(tmp_path, write=False).answer("run", an_answer())
 
     assert first.answers("run") == second.answers("run") == [an_answer()]
-    with pytest.raises(UsageError, match="answered before: approved by Ada"):
+    with pytest.raises(UsageError, match="answered before: approved by owner"):
         first.answer("run", an_answer())
     await first.close()
     await second.close()
@@ -304,6 +304,6 @@ def test_without_runs_there_is_no_last_one():
 def test_run_ids_are_short_sortable_and_unique():
     ids = [new_run_id() for _ in range(20_000)]
 
-    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{6}", run_id) for run_id in ids)
+    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{10}", run_id) for run_id in ids)
     assert [run_id[:15] for run_id in ids] == sorted(run_id[:15] for run_id in ids)
     assert len(set(ids)) == len(ids)

@@ -184,7 +184,7 @@ async def test_a_question_is_answered_once(journal: Journal):
         journal.answer("run", an_answer("denied"))
 
     assert str(caught.value) == (
-        "question 1 of call lead/turn-1/0 has been answered before: approved by Ada, "
+        "question 1 of call lead/turn-1/0 has been answered before: approved by owner, "
         "2026-11-25 01:34:15 UTC; resume the run to carry on with that answer"
     )
     assert journal.answers("run") == [an_answer()]

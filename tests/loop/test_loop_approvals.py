@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -75,8 +75,8 @@ def _named(function: Callable[..., str], name: str) -> Callable[..., str]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    yield World(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
 def delegate(objective: str) -> Message:
@@ -114,7 +114,7 @@ async def test_an_answer_of_another_process_days_later_carries_the_run_on(world:
     world.now += 2 * DAYS
 
     async with world.open(**payers()) as later:
-        carried_on = await later.approve(run.id, by="Ada")
+        carried_on = await later.approve(run.id, by="owner")
         result = await carried_on.result()
         with pytest.raises(UsageError, match="nothing in this run waits"):
             await later.approve(run.id)
@@ -123,7 +123,7 @@ async def test_an_answer_of_another_process_days_later_carries_the_run_on(world:
     assert (result.output, world.paid, world.looked) == ("All done.", [3], 1)
     assert fold(recorded) == carried_on.state
     decided = [item.event for item in recorded if isinstance(item.event, ApprovalDecided)]
-    assert [(event.decision, event.by) for event in decided] == [("approved", "Ada")]
+    assert [(event.decision, event.by) for event in decided] == [("approved", "owner")]
     assert (await carry_out_again(recorded, later.team, payers())).exact
 
 
@@ -133,11 +133,11 @@ async def test_a_second_answer_is_refused_even_before_the_first_is_used(world: W
         await run.result()
         question = run.waiting[0]
         answer = harness.journal.Answer(
-            key=question.key, number=question.number, decision="denied", at=world.now, by="Ada"
+            key=question.key, number=question.number, decision="denied", at=world.now, by="owner"
         )
         opened.journal.answer(run.id, answer)
 
-        with pytest.raises(UsageError, match="Ada"):
+        with pytest.raises(UsageError, match="owner"):
             await opened.approve(run.id)
 
         assert (await (await opened.resume(run.id)).result()).succeeded

@@ -24,7 +24,23 @@ from harness.models.transcripts import MessageTranscript
 from harness.tools.names import matches
 from harness.tools.port import CallContext, InputRequired, Inquiry, Tool, ToolOutput
 
-WORDS = 'alpha beta gamma δέλτα 東京 naïve 🙂 line\nbreak "quoted" \\ <<< >>> null 0.1 ${HOME}'.split(" ")
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "δέλτα",
+    "東京",
+    "naïve",
+    "🙂",
+    "line\nbreak",
+    '"quoted"',
+    "\\",
+    "<<<",
+    ">>>",
+    "null",
+    "0.1",
+    "${HOME}",
+]
 
 FORM = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
 

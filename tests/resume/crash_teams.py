@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from harness.messages import ToolDefinition, ToolResult
 from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
 from harness.models.scripted import Reply, ScriptedModel
 from harness.tools.names import matches
-from harness.tools.port import CallContext, Tool, ToolOutput
+from harness.tools.port import CallContext, InputRequired, Inquiry, Tool, ToolOutput
 
 EFFECTS: tuple[EffectClass, ...] = ("read", "idempotent", "keyed", "once")
 TOOLS: dict[EffectClass, str] = {"read": "look", "idempotent": "put", "keyed": "send", "once": "pay"}
@@ -31,6 +31,8 @@ AGENTS = ("lead", "mid", "leaf")
 
 Asked = Callable[[str, str], None]
 """Receives the name of a model and the digest of a request."""
+
+SURE = Inquiry("Are you sure?", {"type": "object", "properties": {"sure": {"type": "boolean"}}}, "sure")
 
 SERVER = Path(__file__).with_name("outside_server.py")
 
@@ -61,13 +63,17 @@ class Scene:
     outside: Literal["function", "mcp"] = "function"
     """Whether tools run in this process or in a server's."""
     store: Literal["directory", "file"] = "directory"
+    asks: Literal["", "rule", "tool", "meanwhile"] = ""
+    """Who asks a person about every call: a rule of the team, the tool before it does anything, or the tool
+    while it goes on; the last two only in this process."""
     tokens: int = 100
     """What each request is said to have taken."""
 
     def __str__(self) -> str:
         how = f"{self.by}-{self.depth}" if self.depth else "alone"
         order = "together" if self.together else "in-turn"
-        return f"{self.effect}-{how}-{order}-{self.outside}-{self.store}"
+        asks = f"-asked-by-{self.asks}" if self.asks else ""
+        return f"{self.effect}-{how}-{order}-{self.outside}-{self.store}{asks}"
 
     @property
     def worker(self) -> str:
@@ -93,7 +99,8 @@ class Scene:
             arguments = ["-S", str(SERVER), str(folder / "world")]
             effects = {name: effect for effect, name in TOOLS.items()}
             server = {"command": sys.executable, "args": arguments, "effects": effects}
-        file.write_text(TEAM.format(server=orjson.dumps(server).decode()))
+        rule = 'permissions: [{tool: "desk.*", allow: ask}]' if self.asks == "rule" else ""
+        file.write_text(TEAM.format(server=orjson.dumps(server).decode()) + rule)
         return file
 
     def models(self, asked: Asked) -> Mapping[str, ScriptedModel]:
@@ -155,8 +162,13 @@ def label_of(messages: Sequence[Message]) -> str:
 def tell(messages: Sequence[Message]) -> Message:
     """Say what is known to be done."""
     results = [part.text for message in messages for part in message.parts if isinstance(part, ToolResult)]
-    done = sorted(set(re.findall(r"([\w.#]+) is done", " ".join(results))))
-    return says(", ".join(f"{label} is done" for label in done))
+    done = set(re.findall(r"([\w.#]+) is done", " ".join(results)))
+    return says(as_told(done))
+
+
+def as_told(done: Iterable[str]) -> str:
+    """Return how an agent says what is done."""
+    return ", ".join(f"{label} is done" for label in sorted(done)) or "Nothing."
 
 
 def receipts_in(text: str) -> list[str]:
@@ -184,8 +196,9 @@ class Desk:
 
     server = "desk"
 
-    def __init__(self, world: World, hangs: Collection[str] = ()) -> None:
+    def __init__(self, world: World, *, asks: str, hangs: Collection[str]) -> None:
         self._world = world
+        self._asks = asks
         self._hangs = hangs
 
     async def tools(self, patterns: Sequence[str]) -> list[Tool]:
@@ -198,6 +211,10 @@ class Desk:
         async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
             if arguments["label"] in self._hangs:
                 await anyio.sleep_forever()
+            if self._asks == "tool" and context.answer is None:
+                raise InputRequired(SURE)
+            if self._asks == "meanwhile" and context.ask is not None:
+                await context.ask(SURE)
             key = f"{context.run_id}/{context.key}" if effect == "keyed" else ""
             return ToolOutput(self._world.act(arguments["label"], key))
 

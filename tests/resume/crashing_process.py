@@ -29,6 +29,7 @@ import harness
 import harness.models.tokens
 import harness.tools.hub
 from harness.errors import ModelUnavailable, innermost
+from harness.events import ApprovalRequested
 from harness.harness import Harness
 from harness.journal import open_journal
 from harness.replay import carry_out_again
@@ -59,7 +60,9 @@ class Stage:
         crash = self.act.crash
         if crash and crash.at == "effect":
             self.world.kill_after(crash.about)
-        toolsets = [Desk(self.world, self.act.hangs)] if self.scene.outside == "function" else []
+        toolsets = []
+        if self.scene.outside == "function":
+            toolsets = [Desk(self.world, asks=self.scene.asks, hangs=self.act.hangs)]
         async with harness.open(
             self.scene.write_team(self.folder),
             store=self.journal,
@@ -100,15 +103,20 @@ class Stage:
             result = await run.result()
             if result.stop_reason != "suspended" or self.act.person == "nobody":
                 return run, result
-            questions = run.waiting
-            done = {line.name for line in self.world.effects()}
-            for question in questions:
-                self.asked.append(question.key)
+            for question in run.waiting:
                 label = json.loads(question.arguments)["label"]
-                happened = label in done if self.act.person == "truthful" else self.act.person == "yes"
+                said = self._answer(question, label)
                 run = await opened.approve(
-                    run.id, question.key, happened=happened, by="person", reason=f"{label} is done"
+                    run.id, question.key, by="person", reason=f"{label} is done", **said
                 )
+
+    def _answer(self, question: ApprovalRequested, label: str) -> dict[str, Any]:
+        """Say what happened, and yes to everything else."""
+        if question.kind != "in_doubt":
+            return {"content": {"sure": True} if question.kind == "elicitation" else None}
+        self.asked.append(question.key)
+        done = {line.name for line in self.world.effects()}
+        return {"happened": label in done if self.act.person == "truthful" else self.act.person == "yes"}
 
     async def _tell(self, opened: Harness, run: Run, result: RunResult) -> dict[str, Any]:
         await self.journal.durable(run.id)

@@ -45,14 +45,18 @@ class World:
         self._victim = victim
         self._order = path.with_suffix(".kill")
         self._servers = path.with_suffix(".servers")
+        self._gate = path.with_suffix(".gate")
+        self._arrivals = path.with_suffix(".arrivals")
 
     def act(self, label: str, key: str = "") -> str:
         """Have an effect, once for each key, and say so."""
+        self._wait_until_open(label)
+        self._obey(f"before {label}")
         with self._locked() as file:
             known = [line for line in self.lines() if key and line.what == "effect" and line.key == key]
             receipt = known[0].receipt if known else secrets.token_hex(4)
             _append(file, Line("repeat" if known else "effect", label, key, receipt))
-        self._obey(label)
+        self._obey(f"after {label}")
         return f"{label} is done (receipt {receipt})"
 
     def ask(self, model: str, digest: str) -> None:
@@ -71,7 +75,27 @@ class World:
 
     def kill_after(self, label: str) -> None:
         """Have the victim killed right after the next effect with this label."""
-        self._order.write_text(label)
+        self._order.write_text(f"after {label}")
+
+    def kill_before(self, label: str) -> None:
+        """Have the victim killed, and the world's server too, instead of the next effect with this label."""
+        self._order.write_text(f"before {label}")
+
+    @contextmanager
+    def closed_to(self, label: str) -> Iterator[None]:
+        """Let nothing have the effect with this label meanwhile: whoever tries to waits."""
+        os.mkfifo(self._arrivals)
+        with self._gate.open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            gate.write(label)
+            gate.flush()
+            yield
+        self._gate.unlink()
+        self.settle()
+
+    def await_caller(self) -> None:
+        """Wait until somebody tries to have the effect that is not let through."""
+        self._arrivals.read_bytes()
 
     @contextmanager
     def served(self) -> Iterator[None]:
@@ -91,10 +115,18 @@ class World:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
 
-    def _obey(self, label: str) -> None:
-        if self._order.exists() and self._order.read_text() == label:
+    def _wait_until_open(self, label: str) -> None:
+        if self._gate.exists() and self._gate.read_text() == label:
+            self._arrivals.write_bytes(b"here")
+            with self._gate.open() as gate:
+                fcntl.flock(gate, fcntl.LOCK_SH)
+
+    def _obey(self, moment: str) -> None:
+        if self._order.exists() and self._order.read_text() == moment:
             self._order.unlink()
             os.kill(self._victim, signal.SIGKILL)
+            if moment.startswith("before"):
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _append(file: Any, line: Line) -> None:

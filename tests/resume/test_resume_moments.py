@@ -135,6 +135,35 @@ def test_a_resumed_run_may_be_killed_again_when(
     check(story, answer=uninterrupted(scene))
 
 
+ASKED = [
+    Scene("once", 1, asks="rule", store="file"),
+    Scene("once", 1, "plan", together=True, asks="tool"),
+    Scene("keyed", together=True, asks="tool"),
+    Scene("once", together=True, asks="meanwhile"),
+    Scene("keyed", 1, asks="meanwhile"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ASKED, ids=str)
+def test_a_run_that_asks_people_may_be_killed_at_any_event(
+    processes: Processes, uninterrupted: Answer, tmp_path: Path, scene: Scene
+):
+    """The crash comes anywhere from the first question on, or after the first answers."""
+    answer = uninterrupted(scene)
+    whole = processes.tell_story(tmp_path / "whole", scene)
+    suspended = [item.event.type for item in whole.recorded].index("run.finished")
+
+    def kill(nth: int) -> None:
+        crash = Crash("", nth=nth, lost=nth % 2 == 0)
+        started = processes.tell_story(tmp_path / f"first-{nth}", scene, crash)
+        check(started, answer=answer)
+        resumed = processes.tell_story(tmp_path / f"{nth}", scene, Act(person="nobody"), crash)
+        check(resumed, answer=answer)
+
+    side_by_side(kill, range(3, suspended, 4))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("effect", "how"), [*product(["once", "keyed"], ["in turn", "together"])])
 def test_every_process_that_carries_a_run_may_be_killed(

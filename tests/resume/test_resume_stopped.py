@@ -35,7 +35,7 @@ def test_a_run_may_be_interrupted_at_any_event(
         assert nth > events * 0.8 or story.told[0]["stop_reason"] == "interrupted"
         check(story, answer=answer)
 
-    side_by_side(interrupt, range(2, events + 1, 5))
+    side_by_side(interrupt, range(2, events + 1, 9))
 
 
 RAN_OUT = {

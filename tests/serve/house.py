@@ -17,6 +17,7 @@ import uvicorn
 
 import harness
 from harness import FunctionToolset, MemoryJournal
+from harness.events import EffectClass
 from harness.journal import Journal
 from harness.models.port import Model
 from harness.serve import ServeOptions, create_app
@@ -112,6 +113,7 @@ async def house(
     desk: Sequence[Callable[..., Any]] = (),
     token: str = "",
     seconds: float = DEADLINE,
+    effect: EffectClass = "once",
     **models: Model,
 ) -> AsyncIterator[House]:
     """Serve a team; the functions of `desk` are the tools `desk.*`."""
@@ -122,7 +124,7 @@ async def house(
             file,
             store=MemoryJournal() if store is None else store,
             models=models,
-            toolsets=[FunctionToolset("desk", *desk)],
+            toolsets=[FunctionToolset("desk", *desk, effect=effect)],
         ) as opened:
             app = create_app(opened, options=options or ServeOptions())
             headers = {"Authorization": f"Bearer {token}"} if token else {}

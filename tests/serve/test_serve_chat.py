@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from house import PAIR, Gate, House, house
+from house import ALONE, PAIR, Gate, House, house
 
 from harness import Message, calls, says, scripted
 from harness.messages import Image, Reasoning, Text
@@ -245,6 +245,25 @@ async def test_a_failed_run_is_an_error_that_is_not_to_be_retried(tmp_path: Path
     assert (plain.status, plain.headers["x-should-retry"]) == (500, "false")
     assert plain.body["error"]["code"] == streamed[-1]["error"]["code"] == "run_failed"
     assert "the script of scripted is over" in plain.body["error"]["message"]
+
+
+async def test_a_run_that_waits_for_a_person_says_how_to_answer(tmp_path: Path):
+    def send() -> str:
+        """Send."""
+        return "sent"
+
+    asking = f"{ALONE}\npermissions: [{{tool: desk.send, allow: ask}}]\n"
+    async with house(tmp_path, asking, desk=[send], lead=scripted(calls("desk.send"))) as served:
+        plain = (await chat(served)).body
+        streamed = chunks((await chat(served, stream=True)).body)
+
+    for text, extension in (
+        (plain["choices"][0]["message"]["content"], plain["harness"]),
+        (content(streamed), streamed[-1]["harness"]),
+    ):
+        assert extension["stop_reason"] == "suspended"
+        assert extension["waiting"][0]["tool"] == "desk.send"
+        assert f"POST /runs/{extension['run_id']}/approve" in text
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -107,7 +107,7 @@ async def test_a_careful_question_waits_for_a_person_across_a_restart(start: Sta
             _, after = await ask(http, "GET", f"{url}/questions/a")
             for waiting in after["waiting"]:
                 status, told = await ask(
-                    http, "POST", f"{url}/questions/a/approve", call=waiting["call"], by="bob"
+                    http, "POST", f"{url}/questions/a/approve", call=waiting["call"], by="office"
                 )
                 assert status == 202, told
             while seen[-1].data.get("stop_reason") != "done":
@@ -119,7 +119,7 @@ async def test_a_careful_question_waits_for_a_person_across_a_restart(start: Sta
     assert before == after
     assert [sent.id for sent in seen] == list(range(len(seen)))
     assert shown["status"] == "done"
-    assert [sent.data["by"] for sent in seen if sent.event == "approval.decided"] == ["bob"] * len(
+    assert [sent.data["by"] for sent in seen if sent.event == "approval.decided"] == ["office"] * len(
         before["waiting"]
     )
 

@@ -111,6 +111,16 @@ async def test_each_token_has_a_rate_of_its_own(tmp_path: Path):
     assert statuses == [200, 200, 429, 429]
 
 
+async def test_wrong_tokens_cannot_be_tried_for_ever(tmp_path: Path):
+    async with house(tmp_path, options=ServeOptions(tokens=("right",), requests_per_minute=2)) as served:
+        tries = [
+            (await served.ask("GET", "/runs", headers={"Authorization": f"Bearer {guess}"})).status
+            for guess in ("a", "b", "c", "right")
+        ]
+
+    assert tries == [401, 401, 429, 200]
+
+
 def test_a_rate_fills_up_again_with_time():
     now = 0.0
     rate = Rate(2, clock=lambda: now)

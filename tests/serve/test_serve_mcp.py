@@ -135,14 +135,14 @@ class Desk:
 
 
 def sending() -> Any:
-    return scripted(calls("desk.send", to="bob"), lambda messages: says(messages[-1].text))
+    return scripted(calls("desk.send", to="office"), lambda messages: says(messages[-1].text))
 
 
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize(
     ("reply", "sent", "said"),
     [
-        (ElicitResult(action="accept", content={"allow": True}), ["bob"], "sent to bob"),
+        (ElicitResult(action="accept", content={"allow": True}), ["office"], "sent to office"),
         (ElicitResult(action="accept", content={"allow": False, "reason": "not him"}), [], "not him"),
         (ElicitResult(action="decline"), [], "desk.send"),
     ],
@@ -160,13 +160,13 @@ async def test_the_client_is_asked_for_permission(
         house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served,
         connect(served, era, elicitation_callback=answer) as client,
     ):
-        result = await client.call_tool("lead", {"task": "Tell Bob."})
+        result = await client.call_tool("lead", {"task": "Tell the office."})
 
     assert desk.sent == sent
     assert said in result.content[0].text
     assert (result.structured_content or {})["stop_reason"] == "done"
     assert len(asked) == 1
-    assert 'lead wants to call desk.send {"to":"bob"}' in asked[0]
+    assert 'lead wants to call desk.send {"to":"office"}' in asked[0]
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -174,7 +174,7 @@ async def test_a_client_that_cannot_ask_is_told_what_waits_and_how_to_answer(tmp
     desk = Desk()
     async with house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served:
         async with connect(served, era) as client:
-            result = await client.call_tool("lead", {"task": "Tell Bob."})
+            result = await client.call_tool("lead", {"task": "Tell the office."})
         told = result.structured_content or {}
         run_id, call = told["run_id"], told["waiting"][0]["call"]
         shown = (await served.ask("GET", f"/runs/{run_id}")).body
@@ -185,9 +185,9 @@ async def test_a_client_that_cannot_ask_is_told_what_waits_and_how_to_answer(tmp
     assert f"POST /runs/{run_id}/approve" in result.content[0].text
     assert shown["waiting"][0]["tool"] == "desk.send"
     assert approved.status == 202
-    assert desk.sent == ["bob"]
+    assert desk.sent == ["office"]
     assert [event.id for event in events] == list(range(len(events)))
-    assert events[-1].data["output"] == "sent to bob"
+    assert events[-1].data["output"] == "sent to office"
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -200,7 +200,7 @@ async def test_a_form_that_is_dismissed_leaves_the_run_waiting(tmp_path: Path, e
         house(tmp_path, ASKING, desk=[desk.send], lead=sending()) as served,
         connect(served, era, elicitation_callback=dismiss) as client,
     ):
-        result = await client.call_tool("lead", {"task": "Tell Bob."})
+        result = await client.call_tool("lead", {"task": "Tell the office."})
 
     assert (result.structured_content or {})["stop_reason"] == "suspended"
     assert desk.sent == []
@@ -216,19 +216,21 @@ permissions: [{tool: desk.send, allow: ask}]
 @pytest.mark.parametrize("era", ERAS)
 async def test_two_calls_that_wait_are_both_asked_about(tmp_path: Path, era: str):
     async def answer(context: Any, params: ElicitRequestParams) -> ElicitResult:
-        return ElicitResult(action="accept", content={"allow": "bob" in params.message})
+        return ElicitResult(action="accept", content={"allow": "office" in params.message})
 
     from harness import together
 
     desk = Desk()
-    lead = scripted(together(calls("desk.send", to="bob"), calls("desk.send", to="eve")), says("Both asked."))
+    lead = scripted(
+        together(calls("desk.send", to="office"), calls("desk.send", to="eve")), says("Both asked.")
+    )
     async with (
         house(tmp_path, TWO, desk=[desk.send], lead=lead) as served,
         connect(served, era, elicitation_callback=answer) as client,
     ):
         result = await client.call_tool("lead", {"task": "Tell them."})
 
-    assert desk.sent == ["bob"]
+    assert desk.sent == ["office"]
     assert result.content[0].text == "Both asked."
 
 
@@ -244,7 +246,9 @@ async def test_an_approval_of_the_new_era_outlives_the_connection(tmp_path: Path
         tmp_path, ASKING, desk=[desk.send], lead=sending(), options=options, token=options.tokens[0]
     ) as served:
         async with connect(served, "auto", token=options.tokens[0], elicitation_callback=never) as client:
-            asked = await client.session.call_tool("lead", {"task": "Tell Bob."}, allow_input_required=True)
+            asked = await client.session.call_tool(
+                "lead", {"task": "Tell the office."}, allow_input_required=True
+            )
         [name] = asked.input_requests
         async with connect(served, "auto", token=options.tokens[0], elicitation_callback=never) as client:
             with pytest.raises(MCPError, match="Invalid or expired"):
@@ -257,14 +261,14 @@ async def test_an_approval_of_the_new_era_outlives_the_connection(tmp_path: Path
                 )
             result = await client.session.call_tool(
                 "lead",
-                {"task": "Tell Bob."},
+                {"task": "Tell the office."},
                 input_responses={name: yes},
                 request_state=asked.request_state,
                 allow_input_required=True,
             )
 
-    assert desk.sent == ["bob"]
-    assert result.content[0].text == "sent to bob"
+    assert desk.sent == ["office"]
+    assert result.content[0].text == "sent to office"
 
 
 async def test_a_call_with_a_key_is_made_once(tmp_path: Path):

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import anyio
 
 from harness.team import ServerSpec
 from harness.tools.hub import ToolHub
-from harness.tools.port import CallContext, Tool, ToolOutput
+from harness.tools.port import CallContext, Inquiry, InquiryAnswer, Tool, ToolOutput
 
 SERVERS = Path(__file__).parent / "servers"
 MARK = "HARNESS_TEST_MARK"
@@ -32,6 +33,14 @@ def plain(options: Mapping[str, Any] | None = None, **spec: Any) -> ServerSpec:
     arguments = [str(SERVERS / "plain_server.py"), json.dumps(options or {})]
     spec["env"] = {MARK: str(os.getpid())} | spec.get("env", {})
     return ServerSpec(command=sys.executable, args=arguments, **spec)
+
+
+def asking(way: str, **options: Any) -> ServerSpec:
+    """A server of `asking_server.py` with its options: in-process or over pipes."""
+    if way == "module":
+        return ServerSpec(module="asking_server", args=options)
+    arguments = [str(SERVERS / "asking_server.py"), "stdio", json.dumps(options)]
+    return ServerSpec(command=sys.executable, args=arguments, env={MARK: str(os.getpid())})
 
 
 def in_process(**spec: Any) -> ServerSpec:
@@ -65,10 +74,34 @@ class Arrival:
         self.event.set()
 
 
-class HttpServer:
-    """`sdk_server.py` over HTTP, in a process of its own that can be killed and started again."""
+class Person:
+    """A place to call from where questions are noted and answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: Mapping[str, Any] | None = None) -> None:
+        self.asked: list[Inquiry] = []
+        self.content = content
+        self.may_answer = anyio.Event()
+        """To be set before an answer is given."""
+        self.is_asked = anyio.Event()
+        self.context = CallContext("lead", 1, "call-1", "lead/turn-1/0", ask=self._ask)
+
+    def answering(self, inquiry: Inquiry, content: Mapping[str, Any] | None) -> CallContext:
+        """The place to call from again once an inquiry is answered."""
+        return replace(self.context, answer=InquiryAnswer(inquiry, content))
+
+    async def _ask(self, inquiry: Inquiry) -> InquiryAnswer:
+        self.asked.append(inquiry)
+        self.is_asked.set()
+        await self.may_answer.wait()
+        return InquiryAnswer(inquiry, self.content)
+
+
+class HttpServer:
+    """A server over HTTP, in a process of its own that can be killed and started again."""
+
+    def __init__(self, script: str = "sdk_server.py", **options: Any) -> None:
+        self.script = script
+        self.options = options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -80,7 +113,12 @@ class HttpServer:
     def start(self) -> None:
         """Returns when it listens."""
         self.process = subprocess.Popen(
-            [sys.executable, str(SERVERS / "sdk_server.py"), str(self.port)],
+            [
+                sys.executable,
+                str(SERVERS / self.script),
+                str(self.port),
+                *([json.dumps(self.options)] if self.options else []),
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -148,3 +148,11 @@ async def test_a_session_the_server_has_forgotten_is_opened_anew_for_any_call():
             assert (await call(servers, "web.echo")).text == "call 1"
             server.session = "two"
             assert (await call(servers, "web.echo")).text == "call 2"
+
+
+async def test_a_tool_that_changed_which_headers_it_wants_is_called_with_them(http_server: HttpServer):
+    with anyio.fail_after(20):
+        async with hub(web=http_server.spec()) as servers:
+            assert (await call(servers, "web.travel", to="Rome")).text == "in Rome"
+            await call(servers, "web.want_header")
+            assert (await call(servers, "web.travel", to="Rome")).text == "sent to Rome"

@@ -83,8 +83,6 @@ JOIN unnest(%(runs)b::text[], %(sequences)b::bigint[], %(ats)b::float8[], %(bodi
     AS ours (run_id, sequence, at, body) USING (run_id, sequence)
 """
 
-_OURS = "SELECT run_id, epoch FROM harness.runs WHERE run_id = ANY(%s) AND owner = %s"
-
 _FINISHED: str = RunFinished.__dataclass_fields__["type"].default
 
 
@@ -170,8 +168,6 @@ class PostgresSink:
             [(following,)] = connection.execute(query, [run_id]).fetchall()
             return following or 0
 
-        # What was believed of the run may have changed in other hands.
-        self._used.clear()
         return self._line.run(act)
 
     def delete(self, run_ids: Collection[str]) -> int:
@@ -229,6 +225,8 @@ class PostgresSink:
             self._done(
                 connection, pending, {run_id: epoch for kind, run_id, epoch in answer if kind == "run"}
             )
+        for run_id in pending.finished:
+            self._leases.held.pop(run_id, None)
 
     def _values(self, pending: _Pending) -> dict[str, Any]:
         runs, sequences, ats, agents, types, bodies = map(list, zip(*pending.events, strict=True))
@@ -262,8 +260,6 @@ class PostgresSink:
         if refused:
             self._lose(pending, self._leases.refusal(connection, refused))
         self._leases.held.update(mine)
-        for run_id in pending.finished:
-            self._leases.held.pop(run_id, None)
         pending.events = []
 
     def _settle(self, connection: Connection, pending: _Pending) -> None:
@@ -276,8 +272,6 @@ class PostgresSink:
             "bodies": [row[5] for row in firsts],
         }
         found = dict(connection.execute(_FOUND, values).fetchall())
-        committed = [run_id for run_id, same in found.items() if same]
-        self._leases.held.update(connection.execute(_OURS, [committed, self._leases.owner]).fetchall())
         overtakers = {run_id for run_id, same in found.items() if not same}
         self._lose(pending, {run_id: overtaken(run_id, "another process") for run_id in overtakers})
         pending.settle(found)

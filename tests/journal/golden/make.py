@@ -14,6 +14,8 @@ import anyio
 
 import harness
 from harness import FunctionToolset, ModelError, ToolError, calls, says, scripted, together
+from harness.journal import open_journal
+from harness.replay.bundle import import_bundle, write_bundle
 
 TEAM = """\
 harness: 1
@@ -51,6 +53,15 @@ def look(pages: int) -> str:
 def fail() -> str:
     """Fail."""
     raise ToolError("the shelf is empty")
+
+
+ASKING_TEAM = (
+    TEAM.replace("name: golden", "name: golden-asking")
+    + """\
+permissions:
+  - {tool: desk.look, agent: scout, allow: ask, reason: shelves are fragile}
+"""
+)
 
 
 def brief(objective: str) -> dict[str, str]:
@@ -97,6 +108,18 @@ async def main(target: Path) -> None:
             toolsets=[FunctionToolset("desk", look, fail)],
         ) as opened:
             print(await opened.run("Who is away?"))
+        asking = Path(folder) / "asking.yaml"
+        asking.write_text(ASKING_TEAM)
+        async with harness.open(
+            asking, store=target, models=models(), toolsets=[FunctionToolset("desk", look, fail)]
+        ) as opened:
+            run = await opened.start("Where is X?", session="golden")
+            result = await run.result()
+            while result.stop_reason == "suspended":
+                run = await opened.approve(run.id, by="the clerk")
+                result = await run.result()
+            print(result)
+            print(await (await opened.fork(run.id, "lead/turn-3")).result())
         (Path(folder) / "docs").mkdir()
         (Path(folder) / "docs" / "notes.md").write_text(NOTES)
         corpus = Path(folder) / "corpus.yaml"
@@ -105,5 +128,17 @@ async def main(target: Path) -> None:
             print(await opened.run("How does a sub-agent start, and what goes back to the parent?"))
 
 
+async def without_paths(target: Path) -> None:
+    """Play everything, and keep it without the paths of this machine, as a bundle does."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "runs.db"
+        await main(store)
+        played = open_journal(store, write=False)
+        write_bundle(played, [summary.run_id for summary in played.runs()], Path(folder) / "runs.harness")
+        journal = open_journal(target, write=True)
+        await import_bundle(journal, Path(folder) / "runs.harness")
+        await journal.close()
+
+
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]))
+    anyio.run(without_paths, Path(sys.argv[1]))

@@ -157,13 +157,13 @@ def test_a_refused_claim_is_withdrawn():
 
 def test_agents_are_cast_by_their_descriptions_whatever_their_names():
     agents = {
-        "ada": "Looks things up in the folder and gathers quotes.",
-        "bob": "Verifies what others found and challenges it.",
+        "owner": "Looks things up in the folder and gathers quotes.",
+        "office": "Verifies what others found and challenges it.",
         "eve": "Composes readable prose out of findings.",
     }
     (plan,) = play(Corpus(KITCHEN), "What is the journal?", agents=agents).plans
 
-    assert [task["agent"] for task in plan["tasks"]] == ["ada", "ada", "bob", "eve"]
+    assert [task["agent"] for task in plan["tasks"]] == ["owner", "owner", "office", "eve"]
 
 
 def test_a_team_of_researchers_alone_is_enough():

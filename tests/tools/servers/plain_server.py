@@ -48,6 +48,11 @@ NAMES = [
     "duplicate",
     "duplicate",
     "mixed",
+    "ask_until",
+    "ask_and_hang",
+    "ask_and_report",
+    "report_now",
+    "asked",
 ]
 
 
@@ -58,6 +63,7 @@ class Server:
         self.options = OPTIONS | options
         self.held = []
         self.cancelled = []
+        self.asked = {}
 
     def serve(self):
         self.misbehave()
@@ -65,7 +71,9 @@ class Server:
             if self.options["silent"]:
                 continue
             message = json.loads(line)
-            if message["method"] == "notifications/cancelled":
+            if "method" not in message:
+                self.asked[message["id"]](message.get("result", {}).get("action", "error"))
+            elif message["method"] == "notifications/cancelled":
                 self.cancelled.append(message["params"]["requestId"])
             elif "id" in message:
                 self.answer(message["id"], message["method"], message.get("params") or {})
@@ -212,6 +220,38 @@ class Server:
 
     def tool_duplicate(self, number, meta):
         self.text(number, "one of two")
+
+    def ask(self, then):
+        """Ask a person, and do what is to be done then with what comes back."""
+        number = f"question-{len(self.asked)}"
+        self.asked[number] = then
+        form = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
+        params = {"message": "Go?", "requestedSchema": form}
+        self.send({"id": number, "method": "elicitation/create", "params": params})
+
+    def tool_ask_until(self, number, meta, path):
+        self.ask(lambda action: None)
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        self.text(number, "nobody said anything")
+
+    def tool_ask_and_hang(self, number, meta):
+        self.ask(lambda action: None)
+
+    def tool_ask_and_report(self, number, meta):
+        def then(action):
+            self.report(meta, 2, 2, "heard")
+            self.text(number, action)
+
+        self.asking = meta
+        self.ask(then)
+
+    def tool_report_now(self, number, meta):
+        self.report(self.asking, 1, 2, "asking")
+        self.text(number, "done")
+
+    def tool_asked(self, number, meta):
+        self.text(number, len(self.asked))
 
     def tool_mixed(self, number, meta):
         link = {"type": "resource_link", "name": "notes", "uri": "file:///notes.txt"}

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from typing import Annotated
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ToolAnnotations
+from pydantic import Field
 
 created = 0
 """How many servers this process has made."""
@@ -60,7 +62,28 @@ def create(*, base=None, greeting="hello", fail=""):
         """Many characters."""
         return "x" * size
 
+    travelling(server)
     return server
+
+
+def travelling(server):
+    """A tool that changes which headers it wants."""
+
+    @server.tool()
+    async def travel(to: str) -> str:
+        """Go somewhere."""
+        return f"in {to}"
+
+    @server.tool()
+    async def want_header() -> str:
+        """From now on `travel` wants its argument in a header as well."""
+
+        async def travel(to: Annotated[str, Field(json_schema_extra={"x-mcp-header": "To"})]) -> str:
+            return f"sent to {to}"
+
+        server.remove_tool("travel")
+        server.add_tool(travel)
+        return "done"
 
 
 if __name__ == "__main__":

@@ -5,17 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
+import psycopg
 import pytest
+from journal_postgres import everything, query, until
 from journal_samples import a_run, an_answer
-from postgres_store import everything, query, until
 
 from harness.errors import RunTaken, StoreError, UsageError
 from harness.events import FORMAT
 from harness.journal import open_journal
-from harness.journal.postgres import PostgresJournal
+from harness.journal.postgres import Address, PostgresJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +29,7 @@ async def test_a_reader_takes_answers_but_neither_runs_nor_deletions(postgres: s
     reader.answer("run", an_answer())
 
     assert journal.answers("run") == [an_answer()]
-    with pytest.raises(UsageError, match="answered before: approved by Ada"):
+    with pytest.raises(UsageError, match="answered before: approved by owner"):
         journal.answer("run", an_answer())
     with pytest.raises(StoreError, match="opened for reading; open it for writing to append to it"):
         reader.append(a_run())
@@ -46,6 +48,26 @@ async def test_content_another_process_deleted_is_written_again(
 
     journal.append(a_run(run_id="second"))
     await journal.durable()
+
+    assert list(journal.read("second")) == a_run(run_id="second")
+
+
+async def test_a_batch_that_meets_a_deletion_waits_for_it_and_writes_its_content_again(
+    postgres: str, journal: PostgresJournal
+):
+    journal.append(a_run(run_id="first"))
+    await journal.durable()
+
+    with closing(psycopg.connect(postgres)) as connection:
+        connection.execute("UPDATE harness.meta SET value = '7' WHERE key = 'deletions'")
+        for table in ("content", "uses", "events", "runs"):
+            connection.execute(f"DELETE FROM harness.{table}".encode())
+        journal.append(a_run(run_id="second"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.durable)
+            waits = "SELECT 1 FROM pg_locks WHERE NOT granted UNION SELECT 1 FROM harness.runs WHERE run_id = 'second'"
+            await until(lambda: query(postgres, waits))
+            connection.commit()
 
     assert list(journal.read("second")) == a_run(run_id="second")
 
@@ -108,8 +130,9 @@ async def test_nothing_is_deleted_if_one_run_is_in_the_hands_of_a_live_process(
         await other.delete(["done", "run"])
 
     assert list(other.read("done")) == a_run(run_id="done")
+    await journal.claim("done")
     journal.append(a_run()[4:])
-    await journal.durable()
+    await journal.close()
     await other.delete(["done", "run"])
     assert other.runs() == []
 
@@ -133,11 +156,11 @@ async def test_the_list_of_runs_looks_at_the_ends_of_each_only(postgres: str, jo
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://ada:p@s3cret@host/db",
-        "postgresql://ada:p/as3cret@host/db",
-        "postgresql://ada:s3cret%zz@host/db",
-        "postgresql://ada:s3cret@host/db?nothing=1",
-        "postgres://ada:s3cret@host:many/db",
+        "postgresql://owner:p@s3cret@host/db",
+        "postgresql://owner:p/as3cret@host/db",
+        "postgresql://owner:s3cret%zz@host/db",
+        "postgresql://owner:s3cret@host/db?nothing=1",
+        "postgres://owner:s3cret@host:many/db",
     ],
 )
 def test_an_address_that_is_wrong_is_told_without_its_password(url: str):
@@ -149,15 +172,22 @@ def test_an_address_that_is_wrong_is_told_without_its_password(url: str):
 
 
 @pytest.mark.parametrize("write", [True, False])
-@pytest.mark.parametrize("url", ["postgresql://ada:s3cret@{}/db", "postgres://ada@{}/db?password=s3cret"])
+@pytest.mark.parametrize("url", ["postgresql://owner:s3cret@{}/db", "postgres://owner@{}/db?password=s3cret"])
 def test_a_server_that_is_not_there_is_named_without_the_password(url: str, write: bool):
     with pytest.raises(
-        StoreError, match=r"postgresql://ada@127.0.0.1:1/db cannot be used: .*refused"
+        StoreError, match=r"postgresql://owner@127.0.0.1:1/db cannot be used: .*refused"
     ) as caught:
         open_journal(url.format("127.0.0.1:1"), write=write)
 
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in repr(caught.value.__cause__)
+
+
+def test_what_a_server_says_is_told_in_one_line_and_without_the_password():
+    address = Address("postgresql://ada:s3%40cret@host:5433/db")
+
+    assert address.explain(Exception("no such role:\n  ada (s3@cret)")) == "no such role: ada (***)"
+    assert address.name == "postgresql://ada@host:5433/db"
 
 
 async def test_a_newer_format_is_refused_and_named(postgres: str):

@@ -29,7 +29,7 @@ def everything(journal: Journal) -> dict[str, list[Event]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             if await anyio.to_thread.run_sync(condition):
                 return

@@ -12,8 +12,8 @@ from contextlib import closing
 import anyio
 import psycopg
 import pytest
+from journal_postgres import let_time_pass, query, until
 from journal_samples import a_run, numbered, started, turn
-from postgres_store import let_time_pass, query, until
 
 from harness.errors import Fenced, RunTaken, StoreError
 from harness.events import Event
@@ -91,6 +91,22 @@ async def test_a_run_of_a_silent_process_is_taken_over_and_that_one_hears_of_it(
     assert list(other.read("kept")) == a_run(run_id="kept")
 
 
+async def test_a_silent_process_cannot_write_to_a_run_that_was_begun_anew(
+    postgres: str, journal: PostgresJournal, other: PostgresJournal
+):
+    journal.append(a_run()[:4])
+    await journal.durable()
+    let_time_pass(postgres)
+    await other.delete(["run"])
+    other.append(a_run()[:2])
+    await other.durable()
+
+    journal.append(a_run()[4:6])
+    with pytest.raises(Fenced):
+        await journal.durable("run")
+    assert list(other.read("run")) == a_run()[:2]
+
+
 async def test_a_process_that_was_silent_but_lost_nothing_goes_on(postgres: str, journal: PostgresJournal):
     journal.append(a_run()[:4])
     await journal.durable("run")
@@ -123,9 +139,33 @@ async def test_a_run_may_come_back_to_the_process_that_lost_it(
     await journal.durable("run")
 
     assert list(journal.read("run")) == run
+    assert query(postgres, "SELECT epoch FROM harness.runs") == [(3,)]
     other.append(run[6:7])
     with pytest.raises(Fenced):
         await other.durable("run")
+
+
+async def test_content_that_was_refused_with_its_run_counts_as_used_when_it_comes_again(
+    postgres: str, journal: PostgresJournal, other: PostgresJournal
+):
+    run = a_run()
+    journal.append(run[:2])
+    await journal.durable()
+    let_time_pass(postgres)
+    await other.claim("run")
+    journal.append(run[2:])
+    with pytest.raises(Fenced):
+        await journal.durable("run")
+
+    let_time_pass(postgres)
+    await journal.claim("run")
+    journal.append(run[2:])
+    other.append(a_run(run_id="twin"))
+    await journal.durable()
+    await other.durable()
+    await other.delete(["twin"])
+
+    assert list(journal.read("run")) == run
 
 
 async def test_a_batch_that_meets_a_takeover_waits_for_it_and_is_refused(

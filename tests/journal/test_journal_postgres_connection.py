@@ -7,10 +7,10 @@ import random
 import anyio
 import anyio.to_thread
 import pytest
+from journal_postgres import let_time_pass, query, until
+from journal_postgres_proxy import Break, Proxy
 from journal_samples import a_run, an_answer, numbered, turn
 from postgres_cluster import PostgresCluster
-from postgres_proxy import Break, Proxy
-from postgres_store import let_time_pass, query, until
 
 from harness.errors import Fenced, StoreError
 from harness.journal import open_journal
@@ -38,6 +38,24 @@ async def test_a_batch_whose_connection_breaks_is_neither_lost_nor_doubled(
 
     assert list(journal.read("run")) == a_run()
     assert list(journal.read("second")) == a_run(run_id="second")
+    await journal.close()
+
+
+async def test_a_run_whose_end_was_committed_unseen_is_carried_on(postgres: str, proxy: Proxy):
+    run = a_run(run_id="second")
+    journal = PostgresJournal(proxy.address(postgres))
+    journal.append(run[:4])
+    await journal.durable()
+
+    proxy.break_at(b"second", "after")
+    journal.append(run[4:])
+    await journal.durable("second")
+    assert proxy.broken.is_set()
+    more = numbered(turn(3), run_id="second", start=len(run))
+    journal.append(more)
+    await journal.durable("second")
+
+    assert list(journal.read("second")) == [*run, *more]
     await journal.close()
 
 
@@ -77,7 +95,7 @@ async def test_a_takeover_while_the_connection_is_away_is_found_out(
 
 async def test_runs_go_on_through_restarts_of_the_server(postgres: str, postgres_cluster: PostgresCluster):
     journal = PostgresJournal(postgres)
-    runs = {f"run-{number}": a_run(turns=60, run_id=f"run-{number}") for number in range(8)}
+    runs = {f"run-{number}": a_run(turns=20, run_id=f"run-{number}") for number in range(8)}
     written = 0
 
     async def write(run_id: str) -> None:
@@ -96,7 +114,7 @@ async def test_runs_go_on_through_restarts_of_the_server(postgres: str, postgres
         for run_id in runs:
             tasks.start_soon(write, run_id)
         for number, mode in enumerate(("immediate", "fast", "immediate"), 1):
-            await until(lambda: written > number * 400)  # noqa: B023
+            await until(lambda: written > number * 150)  # noqa: B023
             await anyio.to_thread.run_sync(restart, mode)
 
     for run_id, run in runs.items():
