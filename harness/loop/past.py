@@ -121,6 +121,7 @@ class Past:
         self._agents: dict[str, AgentRunStarted] = {}
         self._ended: set[str] = set()
         self._turns: dict[str, int] = {}
+        self._reached: dict[str, int] = {}
         self._requests: dict[tuple[str, int], Recorded] = {}
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
         self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
@@ -276,7 +277,7 @@ class Past:
         if lane[0].event != event:
             if self._was_stopped_before(event, lane[0].event):
                 raise RecordEnds(f"{getattr(event, 'agent', '')} was cut short before {event.type}")
-            raise Diverged(*_where(event), recorded=lane[0], event=event)
+            raise Diverged(*self._where(event), recorded=lane[0], event=event)
         self._pass(lane.popleft())
         return True
 
@@ -301,7 +302,9 @@ class Past:
 
     def _pass(self, item: Recorded) -> None:
         self.matched += 1
-        self.requests += isinstance(item.event, ModelCallStarted)
+        if isinstance(item.event, ModelCallStarted):
+            self.requests += 1
+            self._reached[item.event.agent] = item.event.turn
         if self.cuts:
             self.cuts.passed(item)
         self._ahead -= 1
@@ -325,7 +328,7 @@ class Past:
         if not cut and self.live:
             return False
         if not cut and self._is_over(event):
-            raise Diverged(*_where(event), recorded=None, event=event)
+            raise Diverged(*self._where(event), recorded=None, event=event)
         raise RecordEnds(f"the record does not go on to {event.type}")
 
     def leftover(self) -> list[Recorded]:
@@ -348,6 +351,11 @@ class Past:
         if recorded is None or _request(recorded.event) != _request(event):
             raise Diverged(event.agent, event.turn, recorded=recorded, event=event)
         self.requests += 1
+
+    def _where(self, event: Event) -> tuple[str, int]:
+        """Return the agent run and the turn of it that an event belongs to."""
+        path: str = getattr(event, "agent", "")
+        return path, getattr(event, "turn", self._reached.get(path, 0))
 
     def _is_over(self, event: Event) -> bool:
         """Whether the record is complete where this event would go on."""
@@ -505,7 +513,3 @@ def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], dequ
 def _request(event: Event) -> tuple[str, str, int]:
     assert isinstance(event, ModelCallStarted)
     return event.digest, event.tool_choice, event.entries
-
-
-def _where(event: Event) -> tuple[str, int]:
-    return getattr(event, "agent", ""), getattr(event, "turn", 0)

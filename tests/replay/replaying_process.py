@@ -1,60 +1,86 @@
-"""Replays every run of a store twice, where nothing can be reached, and prints what came of it.
+"""Replays every run of a store or of bundles in a process of its own, with the network closed.
 
-python -m tests.replay.replaying_process STORE
+    python replaying_process.py TIMES PLACE...
+
+Prints one JSON line for each replay, and a last one with what it all cost. What a replay costs here is
+all that it takes: reading the run, restoring its team, carrying it out again.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
+import orjson
 
 from harness import fold
-from harness.events import RunFinished
+from harness.events import Recorded
 from harness.journal import open_journal
+from harness.replay.bundle import read_bundle
+from harness.replay.divergence import describe_divergence
 from harness.replaying import replay_run
 
+FORBIDDEN = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.exec")
 
-def close_the_network() -> None:
-    """Make every attempt to reach anything an error that nobody can overlook."""
 
-    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in (
-            "socket.connect",
-            "socket.getaddrinfo",
-            "socket.sendto",
-            "socket.bind",
-            "urllib.Request",
-        ):
-            raise SystemExit(f"the network was used: {event} {arguments}")
+def close_network() -> None:
+    """Refuse every way out of this process, and check that it is refused."""
+
+    def refuse(event: str, arguments: tuple[object, ...]) -> None:
+        if event.startswith(FORBIDDEN):
+            raise PermissionError(f"{event} {arguments}")
 
     sys.addaudithook(refuse)
+    import socket
+
+    try:
+        socket.create_connection(("127.0.0.1", 9), timeout=1)
+    except PermissionError:
+        return
+    raise AssertionError("the network is open")
 
 
-async def replay_all(store: str) -> dict[str, Any]:
-    """Replay everything; return how much it was, the CPU seconds it took, and what was not exact."""
-    journal = open_journal(store, write=False)
-    faults: list[str] = []
-    turns = runs = 0
-    seconds = 0.0
+def runs_in(place: Path) -> Iterator[list[Recorded]]:
+    """Yield the runs of a store or a bundle."""
+    if place.suffix == ".harness":
+        yield from read_bundle(place).values()
+        return
+    journal = open_journal(place, write=False)
     for summary in journal.runs():
-        recorded = list(journal.read(summary.run_id))
-        began = time.process_time()
-        replay = (await replay_run(recorded)).replay
-        seconds += time.process_time() - began
-        turns, runs = turns + replay.turns, runs + 1
-        if not replay.exact:
-            first = [str(one) for one in replay.divergences] or [item.event.type for item in replay.missing]
-            faults.append(f"{summary.run_id}: {first[0]}")
-        elif isinstance(recorded[-1].event, RunFinished) and replay.ended and replay.state != fold(recorded):
-            faults.append(f"{summary.run_id}: another state")
-    return {"runs": runs, "turns": turns, "seconds": seconds, "faults": faults}
+        yield list(journal.read(summary.run_id))
+
+
+async def main(times: int, places: list[Path]) -> None:
+    """Replay everything that often and print what came of it."""
+    close_network()
+    turns, seconds, cpu = 0, 0.0, 0.0
+    for place in places * times:
+        runs = runs_in(place)
+        while True:
+            began, began_cpu = time.perf_counter(), time.process_time()
+            recorded = next(runs, None)
+            if recorded is None:
+                break
+            replay = (await replay_run(recorded)).replay
+            seconds += time.perf_counter() - began
+            cpu += time.process_time() - began_cpu
+            turns += replay.turns
+            told = {
+                "run": replay.run_id,
+                "exact": replay.exact,
+                "ended": replay.ended,
+                "same_state": replay.state == fold(recorded),
+                "wrong": [
+                    describe_divergence(one, recorded, replay.state).text for one in replay.divergences
+                ],
+                "missing": [f"{item.sequence} {item.event.type}" for item in replay.missing[:5]],
+            }
+            print(orjson.dumps(told).decode())
+    print(orjson.dumps({"turns": turns, "seconds": seconds, "cpu": cpu}).decode())
 
 
 if __name__ == "__main__":
-    close_the_network()
-    for _ in range(2):
-        print(json.dumps(anyio.run(replay_all, sys.argv[1])), flush=True)
+    anyio.run(main, int(sys.argv[1]), [Path(place) for place in sys.argv[2:]])
