@@ -96,7 +96,8 @@ async def opened(
         written += 1
         if written == tell_at:
             say({"written": written})
-        return f"line {line} is written"
+        # Long enough to be kept as content of its own, and new each time.
+        return f"line {line} of writer {writer} is written{'.' * 400}"
 
     file = folder / "team.yaml"
     if not file.exists():
