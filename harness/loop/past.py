@@ -447,7 +447,7 @@ class Past:
 def lane_of(event: Event) -> Lane:
     """Return the lane of an event: two events of one lane always come in the same order."""
     lane = _LANES.get(type(event))
-    return lane(event) if lane is not None else (event.agent, "")  # pyright: ignore[reportAttributeAccessIssue]
+    return lane(event) if lane is not None else (getattr(event, "agent", ""), "")
 
 
 def _lane_of_call(event: ToolCallStarted | ToolCallFinished | ApprovalRequested | ApprovalDecided) -> Lane:

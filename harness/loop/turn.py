@@ -70,14 +70,7 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
     """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
-    if not agent.log.past.call_begun(agent.path, turn):
-        overflow = agent.log.past.counts.overflow(agent.path, turn)
-        if overflow is not None:
-            raise ContextOverflow(overflow)
-    if model.context_window is not None and input_tokens > model.context_window:
-        raise ContextOverflow(
-            f"the window of {agent.path} holds about {input_tokens:,} tokens; {model.name} takes {model.context_window:,}"
-        )
+    _check_room(agent, turn, input_tokens)
     agent.emit(
         ModelCallStarted(
             agent=agent.path,
@@ -98,10 +91,8 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
     try:
         if finished is None:
             finished = await _call(agent, turn, input_tokens)
-        elif finished.error_type == "cancelled":
-            await agent.be_cut_short()
-        elif finished.message is None:
-            raise recorded_error(finished.error_type, finished.error)
+        else:
+            await _fail_as_recorded(agent, finished)
     except (StoreError, Divergence):
         raise
     except Exception as error:
@@ -116,6 +107,31 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
     assert finished.message is not None
     assert finished.stop_reason != "error"
     return finished.message, finished.stop_reason
+
+
+def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
+    """Refuse a request that does not fit, or did not fit when the record was made.
+
+    Raises:
+        ContextOverflow: It is too large for the model's window.
+    """
+    past, model = agent.log.past, agent.model
+    overflow = None if past.call_begun(agent.path, turn) else past.counts.overflow(agent.path, turn)
+    if overflow is None and model.context_window is not None and input_tokens > model.context_window:
+        overflow = (
+            f"the window of {agent.path} holds about {input_tokens:,} tokens; "
+            f"{model.name} takes {model.context_window:,}"
+        )
+    if overflow is not None:
+        raise ContextOverflow(overflow)
+
+
+async def _fail_as_recorded(agent: AgentRun, finished: ModelCallFinished) -> None:
+    """Do what the record says of a call that brought no reply; return if it brought one."""
+    if finished.error_type == "cancelled":
+        await agent.be_cut_short()
+    elif finished.message is None:
+        raise recorded_error(finished.error_type, finished.error)
 
 
 async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinished:

@@ -66,9 +66,12 @@ def _object(words: dict[str, Any]) -> Fits:
         raise _Beyond
 
     def fits(value: Any) -> bool:
-        if type(value) is not dict or not required <= value.keys():
+        if type(value) is not dict:
             return False
-        for name, item in value.items():
+        given = cast("dict[str, Any]", value)
+        if not required <= given.keys():
+            return False
+        for name, item in given.items():
             test = tests.get(name)
             if not (others if test is None else test(item)):
                 return False
@@ -83,7 +86,14 @@ def _array(words: dict[str, Any]) -> Fits:
     least, most = words.pop("minItems", 0), words.pop("maxItems", float("inf"))
     if words:
         raise _Beyond
-    return lambda value: type(value) is list and least <= len(value) <= most and all(map(test, value))
+
+    def fits(value: Any) -> bool:
+        if type(value) is not list:
+            return False
+        given = cast("list[Any]", value)
+        return least <= len(given) <= most and all(map(test, given))
+
+    return fits
 
 
 def _string(words: dict[str, Any]) -> Fits:

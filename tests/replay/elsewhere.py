@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
 import harness
 
 PROCESS = Path(__file__).with_name("replaying_process.py")

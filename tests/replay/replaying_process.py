@@ -23,7 +23,14 @@ from harness.replay.bundle import read_bundle
 from harness.replay.divergence import describe_divergence
 from harness.replaying import replay_run
 
-FORBIDDEN = ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.exec")
+FORBIDDEN = (
+    "socket.connect",
+    "socket.bind",
+    "socket.getaddrinfo",
+    "socket.sendto",
+    "subprocess.Popen",
+    "os.exec",
+)
 
 
 def close_network() -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from harness.events import ApprovalDecided, DeliverableRejected, ModelCallRetried, RunFinished, ToolCallFinished
+
+from harness.events import (
+    ApprovalDecided,
+    DeliverableRejected,
+    ModelCallRetried,
+    RunFinished,
+    ToolCallFinished,
+)
 from harness.journal import open_journal
 from tests.replay.elsewhere import ReplayElsewhere
 from tests.replay.scenes import play
@@ -61,10 +68,26 @@ def names(event: object) -> list[str]:
 
 
 RICH = (
-    *("shortened", "arguments", "unknown_tool", "denied", "server", "tool", "cancelled", "cut_off", "sub_agent"),
+    *(
+        "shortened",
+        "arguments",
+        "unknown_tool",
+        "denied",
+        "server",
+        "tool",
+        "cancelled",
+        "cut_off",
+        "sub_agent",
+    ),
     *("approved", "denied", "expired", "changed", "happened", "did_not_happen", "answered", "declined"),
     *("run done", "run failed", "run limit", "run interrupted", "run cancelled", "run suspended"),
-    *("model_call.retried", "model_call.lost", "deliverable.rejected", "citations.verified", "replan.requested"),
+    *(
+        "model_call.retried",
+        "model_call.lost",
+        "deliverable.rejected",
+        "citations.verified",
+        "replan.requested",
+    ),
     *("run.resumed", "entry.replaced", "plan.executed"),
 )
 """All that the scenes must have brought about."""
