@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from harness.adapters import build_models, close_models
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
 from harness.events import Recorded
 from harness.garbage import spare_the_collector
 from harness.journal import open_journal, resolve_run
@@ -63,9 +63,11 @@ async def replay_run(
         models: The models that the program handed in, by agent or by name in the team file.
 
     Raises:
+        StoreError: The record has a gap.
         TeamError: The team file is wrong.
     """
     spare_the_collector()
+    _check_whole(recorded)
     before = recorded_team(recorded, to_run=False)
     team = before
     if against is not None:
@@ -79,6 +81,12 @@ async def replay_run(
         await close_models(built, models or {})
     changed = team_difference(latest_team(recorded).team, team.source) if against is not None else ()
     return Replayed(replay, tuple(changed))
+
+
+def _check_whole(recorded: Sequence[Recorded]) -> None:
+    for place, item in enumerate(recorded):
+        if item.sequence != place:
+            raise StoreError(f"the record of run {item.run_id} is damaged: event {place} is missing")
 
 
 def replay_sync(

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from operator import attrgetter
+from types import NoneType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import orjson
@@ -240,10 +241,16 @@ def _readers(kind: str) -> _Readers:
     hints = get_type_hints(event_class)
     parts: list[tuple[str, TypeAdapter[Any]]] = []
     for name in _content_fields(event_class):
-        hint = hints[name]
+        hint = _without_none(hints[name])
         if hint not in _PART_READERS:
             _PART_READERS[hint] = TypeAdapter(cast(Any, hint | None), config=strict)
         parts.append((name, _PART_READERS[hint]))
     # Pydantic takes no configuration for a dataclass, but for a union, whose members inherit it.
     _READERS[kind] = TypeAdapter(cast(Any, event_class | None), config=strict), tuple(parts)
     return _READERS[kind]
+
+
+def _without_none(hint: Any) -> Any:
+    """Return a type without its None, which is never cut out: so a reply is read once, as such and as an entry."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    return kinds[0] if NoneType in get_args(hint) and len(kinds) == 1 else hint

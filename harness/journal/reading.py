@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from harness.errors import StoreError
 from harness.events import Recorded
 from harness.journal.answers import AnswerFile
-from harness.journal.codec import Decoder
+from harness.journal.codec import Decoder, references
 from harness.journal.database import open_for_reading, refusing
 from harness.journal.order import newest_first, summarise
 from harness.journal.port import Answer, RunSummary
 
 _ROWS_AT_ONCE = 512
 """A long read holds no transaction open, or the write-ahead log could not be emptied meanwhile."""
+
+_LARGE = 1 << 16
 
 # Hops from each run to the next one in the primary key, instead of passing over all events.
 _RUN_IDS = """
@@ -63,9 +65,11 @@ class SqliteReader:
             StoreError: The file cannot be read, or needs a newer harness.
         """
         with refusing(self.path), closing(open_for_reading(self.path)) as connection:
-            decoder = Decoder(_Contents(connection))
+            contents = _Contents(connection)
+            decoder = Decoder(contents)
             query = f"{_EVENTS} AND sequence >= ? ORDER BY sequence LIMIT {_ROWS_AT_ONCE}"
             while rows := connection.execute(query, (run_id, start)).fetchall():
+                contents.expect(row[4] for row in rows)
                 for row in rows:
                     yield _recorded(decoder, row)
                 start = rows[-1][1] + 1
@@ -143,8 +147,22 @@ class _Contents:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._expected: dict[str, bytes] = {}
+
+    def expect(self, bodies: Iterable[bytes]) -> None:
+        """Get ready what these events refer to, all of it at once but for what is large."""
+        keys = list({key for body in bodies for key in references(body)})
+        self._expected = {}
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            some = keys[start : start + _ROWS_AT_ONCE]
+            places = ",".join("?" * len(some))
+            query = f"SELECT hash, body FROM content WHERE hash IN ({places}) AND length(body) < {_LARGE}"
+            self._expected.update(self._connection.execute(query, some).fetchall())
 
     def __call__(self, key: str) -> bytes:
+        expected = self._expected.get(key)
+        if expected is not None:
+            return expected
         row = self._connection.execute("SELECT body FROM content WHERE hash = ?", (key,)).fetchone()
         if row is None:
             raise StoreError(f"the journal is damaged: content {key} is missing")
