@@ -99,7 +99,7 @@ def tampered(event: Event) -> Event | None:
             return replace(event, digest=other(digest))
         case ModelCallFinished(message=Message() as message):
             return replace(event, message=other_message(message))
-        case ToolCallFinished(whole=None, shown=shown, external=external) if shown:
+        case ToolCallFinished(whole=None, shown=shown) if shown:
             return replace(event, shown=other(shown))
         case ToolCallFinished(whole=str() as whole):
             return replace(event, whole=other(whole[:100]) + whole[100:])
@@ -113,7 +113,9 @@ def tampered(event: Event) -> Event | None:
 
 def forgeries(recorded: list[Recorded]) -> Iterator[tuple[Recorded, list[Recorded]]]:
     """Every event that is tried and that something later rests on, and the record with it forged."""
-    last_entry = {item.event.agent: item.sequence for item in recorded if isinstance(item.event, EntryAppended)}
+    last_entry = {
+        item.event.agent: item.sequence for item in recorded if isinstance(item.event, EntryAppended)
+    }
     for position, item in enumerate(recorded):
         forged = tampered(item.event)
         agent = getattr(item.event, "agent", "")
