@@ -8,7 +8,7 @@ clock, so that changes of the wall clock do not matter.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -83,14 +83,29 @@ class Budget:
         """
         self._release()
         for budget in self._upwards():
-            budget._check(next_tokens)
+            budget._check(budget.usage.total_tokens + budget._reserved + next_tokens, budget.cost)
             if budget is self or budget.parent is None:
-                budget._check_turns()
+                budget._check_turns(budget.turns)
         self._held = next_tokens
         for budget in self._upwards():
             budget._reserved += next_tokens
             if budget is self or budget.parent is None:
                 budget.turns += 1
+
+    def admit_again(self, before: Mapping[str, Spent], next_tokens: int) -> None:
+        """Decide about a turn that is recorded, from what had been used up before it.
+
+        Args:
+            before: By path; that of the run by no path.
+
+        Raises:
+            LimitReached: It would have passed a limit here or above.
+        """
+        for budget in self._upwards():
+            spent = before["" if budget.parent is None else budget.scope]
+            budget._check(spent.usage.total_tokens + next_tokens, spent.cost)
+            if budget is self or budget.parent is None:
+                budget._check_turns(spent.turns)
 
     def expired(self) -> LimitReached | None:
         """Return the time limit that has passed, if one has."""
@@ -102,14 +117,11 @@ class Budget:
                 return LimitReached("minutes", budget.scope, budget.limits.minutes)
         return None
 
-    def _check(self, next_tokens: int) -> None:
+    def _check(self, tokens: int, cost: float) -> None:
         limits = self.limits
-        if (
-            limits.tokens is not None
-            and self.usage.total_tokens + self._reserved + next_tokens > limits.tokens
-        ):
+        if limits.tokens is not None and tokens > limits.tokens:
             raise LimitReached("tokens", self.scope, limits.tokens)
-        if limits.usd is not None and self.cost >= limits.usd:
+        if limits.usd is not None and cost >= limits.usd:
             raise LimitReached("usd", self.scope, limits.usd)
 
     def _release(self) -> None:
@@ -117,8 +129,8 @@ class Budget:
             budget._reserved -= self._held
         self._held = 0
 
-    def _check_turns(self) -> None:
-        if self.limits.turns is not None and self.turns >= self.limits.turns:
+    def _check_turns(self, turns: int) -> None:
+        if self.limits.turns is not None and turns >= self.limits.turns:
             raise LimitReached("turns", self.scope, self.limits.turns)
 
     def _upwards(self) -> Iterator[Budget]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -16,8 +17,9 @@ from harness.journal import open_journal, resolve_run
 from harness.models.port import Model
 from harness.replay import Replay, carry_out_again, recorded_team
 from harness.replay.bundle import is_bundle, read_bundle
+from harness.replay.divergence import Divergence, describe_divergence, describe_missing
 from harness.replay.resumption import latest_team
-from harness.team import Team, load_team, team_difference
+from harness.team import Team, TeamSpec, load_team, team_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +29,32 @@ class Replayed:
     replay: Replay
     team: tuple[str, ...] = ()
     """What the team it was held against differs in from the recorded one, a line each."""
+    recorded: Sequence[Recorded] = field(default=(), repr=False)
+    """All events of the run."""
 
     @property
     def exact(self) -> bool:
         """Whether everything that had to happen again did."""
         return self.replay.exact
+
+    @property
+    def differences(self) -> list[Divergence]:
+        """Where each agent first left the record, the first one first, and then what did not happen again."""
+        found = [
+            describe_divergence(one, self.recorded, self.replay.state) for one in self.replay.divergences
+        ]
+        first: dict[str, Recorded] = {}
+        for item in self.replay.missing:
+            first.setdefault(getattr(item.event, "agent", ""), item)
+        return [*found, *map(describe_missing, first.values())]
+
+    @property
+    def text(self) -> str:
+        """What was not as recorded, in a few lines; empty if everything was."""
+        if self.exact:
+            return ""
+        lines = [f"run {self.replay.run_id} is not as recorded", *(f"team: {line}" for line in self.team)]
+        return "\n".join([*lines, *(difference.text for difference in self.differences)])
 
 
 def find_runs(reference: str, store: str | Path | None) -> list[list[Recorded]]:
@@ -59,7 +82,8 @@ async def replay_run(
     Args:
         recorded: All events of the run.
         against: A team file that may have changed: then every model request must be the same, and
-            nothing else is compared.
+            nothing else is compared. Variables that the run remembers keep their values, and those
+            that only a live run needs may be missing.
         models: The models that the program handed in, by agent or by name in the team file.
 
     Raises:
@@ -69,18 +93,30 @@ async def replay_run(
     spare_the_collector()
     _check_whole(recorded)
     before = recorded_team(recorded, to_run=False)
-    team = before
-    if against is not None:
-        team = against if isinstance(against, Team) else load_team(against)
-    built = build_models(team.spec, models or {})
+    given = models or {}
+    if against is None:
+        async with _built(before.spec, given) as built:
+            return Replayed(await carry_out_again(recorded, before, built), recorded=recorded)
+    team = against if isinstance(against, Team) else _changed_team(against, recorded, before)
+    async with _built(team.spec, given) as built, _built(before.spec, given) as old:
+        replay = await carry_out_again(recorded, team, built, check="requests", before=old)
+    return Replayed(replay, tuple(team_difference(latest_team(recorded).team, team.source)), recorded)
+
+
+@asynccontextmanager
+async def _built(spec: TeamSpec, given: Mapping[str, Model]) -> AsyncGenerator[Mapping[str, Model]]:
+    models = build_models(spec, given)
     try:
-        replay = await carry_out_again(
-            recorded, team, built, check="everything" if against is None else "requests"
-        )
+        yield models
     finally:
-        await close_models(built, models or {})
-    changed = team_difference(latest_team(recorded).team, team.source) if against is not None else ()
-    return Replayed(replay, tuple(changed))
+        await close_models(models, given)
+
+
+def _changed_team(path: str | Path, recorded: Sequence[Recorded], before: Team) -> Team:
+    """Return the team of a file; it may name tool servers that the program handed in when the run was made."""
+    patterns = [pattern for agent in before.spec.agents.values() for pattern in agent.tools]
+    servers = {pattern.partition(".")[0] for pattern in patterns}
+    return load_team(path, servers=servers, remembered=latest_team(recorded).variables)
 
 
 def _check_whole(recorded: Sequence[Recorded]) -> None:
@@ -93,7 +129,7 @@ def replay_sync(
     reference: str | Path,
     *,
     store: str | Path | None = None,
-    against: str | Path | None = None,
+    against: str | Path | Team | None = None,
     models: Mapping[str, Model] | None = None,
 ) -> list[Replayed]:
     """Replay the runs of a bundle, or one run of a store, from code that is not async."""

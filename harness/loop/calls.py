@@ -122,6 +122,10 @@ class _Call:
         past = self.agent.log.past
         recorded = None if past.check == "everything" else past.outcome(self.key, 1)
         if isinstance(recorded, ToolCallFinished) and recorded.external:
+            refusal = self._refused_now() if past.check == "requests" and not cut_off else None
+            if refusal is not None:
+                self._start(1)
+                return self._finish(refusal)
             # Whatever a changed team would say to the call: its result is history, as is what people said.
             for event in past.asked_first(self.key):
                 self.agent.emit(event)
@@ -191,6 +195,15 @@ class _Call:
                 )
                 decided = await self._decide(question)
         return self._as_decided(decided, arguments)
+
+    def _refused_now(self) -> ToolOutput | None:
+        """Return the refusal of a recorded call that the rules of a changed team do not allow."""
+        arguments = self._read_arguments(self.tool) if self.tool is not None else None
+        if arguments is None or isinstance(arguments, ToolOutput):
+            return None
+        proposed = ProposedCall(self.call.name, arguments, self.effect)
+        verdict = self.agent.permissions.verdict(self.agent.lineage, proposed)
+        return _refusal("denied", verdict.reason) if verdict.allow == "no" else None
 
     async def _recorded_permission(self, allow: str) -> ApprovalDecided | None:
         """Go through the questions on record, the last of which may still wait; None asks anew.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import orjson
@@ -123,12 +124,15 @@ class Past:
         self._turns: dict[str, int] = {}
         self._reached: dict[str, int] = {}
         self._requests: dict[tuple[str, int], Recorded] = {}
+        self._made: set[int] = set()
+        self._differing: set[str] = set()
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
         self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
         self._calls: dict[str, list[Event]] = defaultdict(list)
         self._effects: dict[str, dict[str, EffectClass]] = defaultdict(dict)
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
+        self._spent_before: dict[tuple[str, int], dict[str, Spent]] = {}
         self._edits = list(edits)
         self._briefs = dict(briefs)
         self._reusable = _results_by_call(reuse)
@@ -237,6 +241,10 @@ class Past:
         """Return what the agent run at `path` and all below it used up; the whole run's for no path."""
         return self._spent.get(path, NOTHING)
 
+    def spent_before(self, path: str, turn: int) -> Mapping[str, Spent]:
+        """Return what an agent run, those above it and the run (no path) had used up before a recorded turn."""
+        return self._spent_before[path, turn]
+
     @property
     def briefs(self) -> Mapping[str, str]:
         """What sub-agents are told instead of their objectives, by path."""
@@ -332,25 +340,38 @@ class Past:
         raise RecordEnds(f"the record does not go on to {event.type}")
 
     def leftover(self) -> list[Recorded]:
-        """Return the recorded events that did not happen again, in order."""
-        if self.check != "everything":
-            return []
-        left = [item for lane in self._lanes.values() for item in lane]
+        """Return the recorded events that did not happen again, in order: all of them, or requests only."""
+        if self.check == "everything":
+            left = [item for lane in self._lanes.values() for item in lane]
+        else:
+            left = [item for item in self._requests.values() if item.sequence not in self._made]
         return sorted(left, key=lambda item: item.sequence)
 
     def skip(self) -> list[Recorded]:
         """Pass over all recorded events that did not happen again, and return them in order."""
-        left = self.leftover()
+        left = self.leftover() if self.check == "everything" else []
         self._lanes.clear()
         return left
 
     def _check_request(self, event: ModelCallStarted) -> None:
-        recorded = self._requests.get((event.agent, event.turn))
-        if self.check != "requests" or (recorded is None and not self._is_over(event)):
+        """Note the first request of an agent that differs; it goes on as if it had been answered the same.
+
+        Raises:
+            Diverged: The record, which is complete here, holds no such request.
+        """
+        if self.check != "requests":
             return
-        if recorded is None or _request(recorded.event) != _request(event):
-            raise Diverged(event.agent, event.turn, recorded=recorded, event=event)
-        self.requests += 1
+        recorded = self._requests.get((event.agent, event.turn))
+        if recorded is None:
+            if self._is_over(event):
+                raise Diverged(event.agent, event.turn, recorded=None, event=event)
+            return
+        self._made.add(recorded.sequence)
+        if _request(recorded.event) == _request(event):
+            self.requests += 1
+        elif event.agent not in self._differing:
+            self._differing.add(event.agent)
+            self.divergences.append(Diverged(event.agent, event.turn, recorded=recorded, event=event))
 
     def _where(self, event: Event) -> tuple[str, int]:
         """Return the agent run and the turn of it that an event belongs to."""
@@ -436,6 +457,10 @@ class Past:
                         self._spent[path].usage += event.usage
                         self._spent[path].cost += event.cost or 0.0
                 case TurnStarted():
+                    if self.check == "requests":
+                        paths = (*upwards(event.agent), "")
+                        before = {path: replace(self._spent[path]) for path in paths}
+                        self._spent_before[event.agent, event.turn] = before
                     self._spent[event.agent].turns += 1
                     self._spent[""].turns += 1
                 case _:
@@ -510,6 +535,6 @@ def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], dequ
     return results
 
 
-def _request(event: Event) -> tuple[str, str, int]:
+def _request(event: Event) -> tuple[object, ...]:
     assert isinstance(event, ModelCallStarted)
-    return event.digest, event.tool_choice, event.entries
+    return event.digest, event.tool_choice, event.entries, event.model, event.provider

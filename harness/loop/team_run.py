@@ -159,7 +159,8 @@ class TeamRun:
         error = ""
         try:
             with anyio.CancelScope() as self._scope:
-                past.when_it_has_happened("", self._scope.cancel)
+                if past.check == "everything":
+                    past.when_it_has_happened("", self._scope.cancel)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._end_when_still)
                     async with self._noting_divergence():

@@ -49,7 +49,8 @@ async def take_turn(agent: AgentRun) -> Message:
 def _admit(agent: AgentRun, turn: int) -> None:
     """Change the window if a fork asks for it here, and let the budgets decide about the turn.
 
-    What they decided about a recorded turn holds, as what it used up is theirs already.
+    What they decided about a recorded turn holds, as what it used up is theirs already; but those of a
+    changed team decide anew.
 
     Raises:
         LimitReached: A budget, or the record, does not allow the turn.
@@ -59,6 +60,8 @@ def _admit(agent: AgentRun, turn: int) -> None:
     if changes:
         agent.change(changes)
     if past.turn_begun(agent.path, turn):
+        if past.check == "requests":
+            agent.budget.admit_again(past.spent_before(agent.path, turn), agent.request_tokens())
         return
     reached = past.limit(agent.path)
     if reached is not None and past.check != "nothing":

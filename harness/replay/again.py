@@ -61,6 +61,7 @@ async def carry_out_again(
     models: Mapping[str, Model],
     *,
     check: Check = "everything",
+    before: Mapping[str, Model] | None = None,
 ) -> Replay:
     """Carry the run out again with `team`, answering everything from the record.
 
@@ -68,6 +69,9 @@ async def carry_out_again(
 
     Args:
         models: Models by agent name; only their wire form is used, nothing is asked of them.
+        check: What must be as it is recorded. With `requests`, an agent goes on as if it had been
+            answered the same, so that the first request of every agent that differs is found.
+        before: The models of the recorded team, if `team` is another one.
     """
     began = time.perf_counter()
     counted = list(effective(recorded))
@@ -78,7 +82,7 @@ async def carry_out_again(
     log.emit(started)
     run = TeamRun(
         team,
-        _as_recorded(counted, models),
+        _as_recorded(counted, models, models if before is None else before),
         _no_tools,
         log,
         Notices(),
@@ -87,7 +91,7 @@ async def carry_out_again(
         started.earlier,
     )
     finished = await run.execute_again(started.task)
-    divergences = sorted(past.divergences, key=_place)
+    divergences = _first_of_each_agent(past.divergences)
     return Replay(
         run_id=recorded[0].run_id,
         events=past.matched,
@@ -95,15 +99,33 @@ async def carry_out_again(
         requests=past.requests,
         recorded_requests=sum(isinstance(item.event, ModelCallStarted) for item in counted),
         ended=finished is not None,
-        divergences=tuple(divergences),
-        missing=() if divergences else tuple(past.leftover()),
+        divergences=divergences,
+        missing=_missing(past, divergences),
         seconds=time.perf_counter() - began,
         state=log.state,
     )
 
 
+def _first_of_each_agent(divergences: Sequence[Diverged]) -> tuple[Diverged, ...]:
+    first: dict[str, Diverged] = {}
+    for divergence in sorted(divergences, key=_place):
+        first.setdefault(divergence.agent, divergence)
+    return tuple(first.values())
+
+
 def _place(divergence: Diverged) -> float:
     return divergence.recorded.sequence if divergence.recorded else float("inf")
+
+
+def _missing(past: Past, divergences: Sequence[Diverged]) -> tuple[Recorded, ...]:
+    """Return what did not happen again and does not come of a divergence; of requests the first of each agent."""
+    if past.check == "everything":
+        return () if divergences else tuple(past.leftover())
+    first: dict[str, Recorded] = {}
+    for item in past.leftover():
+        first.setdefault(getattr(item.event, "agent", ""), item)
+    known = {divergence.agent for divergence in divergences}
+    return tuple(item for agent, item in first.items() if agent not in known)
 
 
 def _no_tools(
@@ -112,18 +134,28 @@ def _no_tools(
     raise AssertionError("a run that is carried out again opens no servers")
 
 
-def _as_recorded(counted: Sequence[Recorded], models: Mapping[str, Model]) -> dict[str, Model]:
-    """Return the models, with stand-ins for those that the run did not get from its team file."""
+def _as_recorded(
+    counted: Sequence[Recorded], models: Mapping[str, Model], before: Mapping[str, Model]
+) -> dict[str, Model]:
+    """Return the models, with stand-ins for those that the run did not get from its team file.
+
+    Args:
+        before: The models of that file.
+    """
     used: dict[str, AgentRunStarted] = {}
     for item in counted:
         if isinstance(item.event, AgentRunStarted):
             used.setdefault(item.event.name, item.event)
     return {
         name: RecordedModel(used[name])
-        if name in used and (model.name, model.provider) != (used[name].model, used[name].provider)
+        if name in used and not _is_of(before.get(name), used[name])
         else model
         for name, model in models.items()
     }
+
+
+def _is_of(model: Model | None, began: AgentRunStarted) -> bool:
+    return model is not None and (model.name, model.provider) == (began.model, began.provider)
 
 
 class RecordedModel:

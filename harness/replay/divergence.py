@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import zip_longest
+from typing import Any, cast
 
 import orjson
 
-from harness.events import ModelCallStarted, Recorded
+from harness.context.window import Entry
+from harness.events import Event, ModelCallStarted, Recorded
 from harness.loop.past import Diverged
-from harness.loop.state import RunState, effective, fold
+from harness.loop.state import AgentState, RunState, effective, fold
 from harness.messages import Message, Reasoning, ToolCall, ToolResult
 
 CONTEXT = 60
@@ -21,7 +23,7 @@ SHOWN = 160
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where a run left its record."""
+    """Where a run left its record; plain values."""
 
     agent: str
     turn: int
@@ -29,7 +31,7 @@ class Divergence:
     """Of the recorded event; None if the record ends before."""
     summary: str
     what: str
-    """The field of the event, or the entry of the request, that differs first."""
+    """The field of the event, or the tool or entry of the request, that differs first."""
     recorded: str
     """What the record holds there, around the first difference."""
     now: str
@@ -41,74 +43,119 @@ class Divergence:
         if self.what:
             lines.append(f"  {self.what}")
         if self.recorded or self.now:
-            lines += [f"    - {self.recorded or 'nothing'}", f"    + {self.now or 'nothing'}"]
+            for sign, side in (("-", self.recorded), ("+", self.now)):
+                first, *more = (side or "nothing").split("\n")
+                lines += [f"    {sign} {first}", *(f"      {line}" for line in more)]
         return "\n".join(lines)
 
 
-def describe_divergence(diverged: Diverged, recorded: list[Recorded], state: RunState) -> Divergence:
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    what: str
+    before: Any
+    now: Any
+
+
+def describe_divergence(diverged: Diverged, recorded: Sequence[Recorded], state: RunState) -> Divergence:
     """Return the divergence, reduced to what differs first.
 
     Args:
         recorded: All events of the run.
         state: What carrying the run out again came to.
     """
-    what, before, now = _first_difference(diverged, recorded, state)
+    before, now = diverged.recorded.event if diverged.recorded else None, diverged.event
+    difference = _first_difference(before, now, recorded, state, diverged)
+    left, right = _around(_text(difference.before), _text(difference.now))
     return Divergence(
         agent=diverged.agent,
         turn=diverged.turn,
         sequence=diverged.recorded.sequence if diverged.recorded else None,
         summary=str(diverged),
-        what=what,
-        recorded=before,
-        now=now,
+        what=difference.what,
+        recorded=left,
+        now=right,
     )
 
 
-def _first_difference(diverged: Diverged, recorded: list[Recorded], state: RunState) -> tuple[str, str, str]:
-    before, now = diverged.recorded.event if diverged.recorded else None, diverged.event
+def describe_missing(item: Recorded) -> Divergence:
+    """Return a recorded event that did not happen again."""
+    agent: str = getattr(item.event, "agent", "")
+    turn: int = getattr(item.event, "turn", 0)
+    place = f"{agent}/turn-{turn}" if turn else agent or "the run"
+    what = "the request" if isinstance(item.event, ModelCallStarted) else item.event.type
+    return Divergence(agent, turn, item.sequence, f"{place}: {what} did not happen again", "", "", "")
+
+
+def _first_difference(
+    before: Event | None, now: Event | None, recorded: Sequence[Recorded], state: RunState, diverged: Diverged
+) -> _Difference:
+    if before is None or now is None or type(before) is not type(now):
+        return _Difference("", before.type if before else "", now.type if now else "")
     if isinstance(before, ModelCallStarted) and isinstance(now, ModelCallStarted):
-        found = _first_entry(diverged, recorded, state)
+        assert diverged.recorded is not None
+        then = fold([item for item in effective(recorded) if item.sequence <= diverged.recorded.sequence])
+        sides = then.agents.get(diverged.agent), state.agents.get(diverged.agent)
+        found = _in_requests((before, now), sides)
         if found is not None:
             return found
-    if before is None or now is None or type(before) is not type(now):
-        return "", before.type if before else "", now.type if now else ""
-    for field in fields(before):
-        left, right = getattr(before, field.name), getattr(now, field.name)
-        if left != right:
-            return f"{before.type}, {field.name}", *_around(_text(left), _text(right))
-    return "", "", ""
+    place, left, right = _leaf(before, now, before.type)
+    return _Difference(place, left, right)
 
 
-def _first_entry(
-    diverged: Diverged, recorded: list[Recorded], state: RunState
-) -> tuple[str, str, str] | None:
-    """Return the first tool definition or window entry in which two requests differ."""
-    assert diverged.recorded is not None
-    counted = [item for item in effective(recorded) if item.sequence <= diverged.recorded.sequence]
-    then = fold(counted).agents.get(diverged.agent)
-    now = state.agents.get(diverged.agent)
-    if then is None or now is None:
-        return None
-    tools = ({tool.name: tool.encoded.decode() for tool in side.tools} for side in (then, now))
-    left_tools, right_tools = tools
-    for name in dict.fromkeys((*left_tools, *right_tools)):
-        if left_tools.get(name) != right_tools.get(name):
-            texts = (left_tools.get(name, ""), right_tools.get(name, ""))
-            return f"the definition of the tool {name}", *_around(*texts)
-    for position in range(max(len(then.window.entries), len(now.window.entries))):
-        left, right = (
-            side.window.entries[position] if position < len(side.window.entries) else None
-            for side in (then, now)
+def _in_requests(
+    asked: tuple[ModelCallStarted, ModelCallStarted], sides: tuple[AgentState | None, AgentState | None]
+) -> _Difference | None:
+    """Return the model, the tool definition or the window entry in which two requests differ first."""
+    before, now = asked
+    if (before.provider, before.model) != (now.provider, now.model):
+        return _Difference(
+            "the model", f"{before.model} ({before.provider})", f"{now.model} ({now.provider})"
         )
+    then, again = sides
+    if then is None or again is None:
+        return None
+    one, other = ({tool.name: tool for tool in side.tools} for side in (then, again))
+    for name in dict.fromkeys((*one, *other)):
+        left, right = one.get(name), other.get(name)
+        if left is None or right is None:
+            return _Difference("the tools", *("" if tool is None else name for tool in (left, right)))
+        if left != right:
+            place, *values = _leaf(left, right, f"the tool {name}")
+            return _Difference(place, *values)
+    entries = zip_longest(then.window.entries[: before.entries], again.window.entries[: now.entries])
+    for position, (left, right) in enumerate(entries):
         if left is None or right is None or left.message != right.message:
-            texts = (_said(entry.message) if entry else "" for entry in (left, right))
-            origin = (left or right).origin if left or right else ""  # type: ignore[union-attr]
-            return f"entry {position} of the request, from {origin}", *_around(*texts)
+            origin = " and ".join(dict.fromkeys(entry.origin for entry in (left, right) if entry is not None))
+            return _Difference(f"entry {position} of the request ({origin})", *map(_said, (left, right)))
     return None
 
 
-def _said(message: Message) -> str:
-    return "\n".join(_part(part) for part in message.parts)
+def _leaf(left: Any, right: Any, place: str) -> tuple[str, Any, Any]:
+    """Return the innermost part in which two different values of one kind differ first, and its place."""
+    for name, one, other in _parts(left, right):
+        if one != other:
+            return _leaf(one, other, f"{place}[{name}]" if isinstance(name, int) else f"{place}.{name}")
+    return place, left, right
+
+
+def _parts(left: Any, right: Any) -> Sequence[tuple[str | int, Any, Any]]:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        one, other = cast("Mapping[str, Any]", left), cast("Mapping[str, Any]", right)
+        return [(key, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))]
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        pairs = zip_longest(cast("Sequence[Any]", left), cast("Sequence[Any]", right))
+        return [(position, one, other) for position, (one, other) in enumerate(pairs)]
+    if is_dataclass(left) and type(left) is type(right):
+        return [
+            (field.name, getattr(left, field.name), getattr(right, field.name))
+            for field in fields(left)
+            if field.compare
+        ]
+    return ()
+
+
+def _said(entry: Entry | None) -> str:
+    return "\n".join(_part(part) for part in entry.message.parts) if entry is not None else ""
 
 
 def _part(part: object) -> str:
@@ -124,8 +171,10 @@ def _part(part: object) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if value is None:
+        return ""
     if isinstance(value, Message):
-        return _said(value)
+        return "\n".join(_part(part) for part in value.parts)
     try:
         return orjson.dumps(value, default=str).decode()
     except TypeError:
@@ -134,14 +183,12 @@ def _text(value: Any) -> str:
 
 def _around(left: str, right: str) -> tuple[str, str]:
     """Return both texts from shortly before their first difference on."""
-    same = next(_differing(left, right), min(len(left), len(right)))
+    pairs = enumerate(zip_longest(left, right))
+    same = next((position for position, (one, other) in pairs if one != other), 0)
     start = max(0, same - CONTEXT)
-    head = "…" if start else ""
-    return tuple(  # type: ignore[return-value]
-        head + text[start : start + SHOWN] + ("…" if len(text) > start + SHOWN else "")
-        for text in (left, right)
-    )
+    return _cut(left, start), _cut(right, start)
 
 
-def _differing(left: str, right: str) -> Iterator[int]:
-    return (position for position, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
+def _cut(text: str, start: int) -> str:
+    end = start + SHOWN
+    return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")

@@ -80,20 +80,23 @@ def load_team(
     environment: AbstractMapping[str, str] = os.environ,
     library: AbstractMapping[str, Path] | None = None,
     servers: AbstractCollection[str] = (),
+    remembered: AbstractMapping[str, str] | None = None,
 ) -> Team:
     """Return the team that the file at `path` describes.
 
     `overrides` are `a.b.c=value`, as after `--set`; `library` has the files of ready agents,
     `agent_library()` if not given; `servers` are names of tool servers that the program hands in,
-    which the file may use beside its own. Raises `TeamError` with every problem found, sorted by
-    position.
+    which the file may use beside its own. With `remembered` the team need not be able to run, as in
+    `restore_team`. Raises `TeamError` with every problem found, sorted by position.
     """
     file = Path(path)
     text = decoded(_bytes_of(file), file=str(path))
     whole = file.resolve()
     given = parse_overrides(overrides)
     ready = agent_library() if library is None else library
-    team = _parsed(text, str(path), _Surroundings(whole.parent, environment, given, ready, set(servers)))
+    known = None if remembered is None else Remembered(remembered, str(path))
+    surroundings = _Surroundings(whole.parent, environment, given, ready, set(servers), known)
+    team = _parsed(text, str(path), surroundings)
     return replace(team, path=whole)
 
 
