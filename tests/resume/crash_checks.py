@@ -54,7 +54,7 @@ class Left:
         for item in self.recorded:
             if isinstance(item.event, ModelCallStarted) and item.sequence in counted:
                 open_calls.add((item.event.agent, item.event.turn))
-            elif isinstance(item.event, ModelCallFinished):
+            elif isinstance(item.event, ModelCallFinished) and item.event.error_type != "cancelled":
                 open_calls.discard((item.event.agent, item.event.turn))
         return open_calls
 

@@ -15,7 +15,7 @@ from virtual_time import VirtualTimeLoop
 
 import harness
 from harness import FunctionToolset, MemoryJournal, UsageError, calls, fold, says, scripted, together
-from harness.events import ApprovalDecided, ApprovalRequested
+from harness.events import ApprovalDecided, ApprovalRequested, RunFinished
 from harness.harness import Harness
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +174,33 @@ def test_an_answer_that_comes_too_late_is_a_no(loop: VirtualTimeLoop, seconds: i
     in_time = seconds < 3600
     assert [event.decision for event in decided] == ["approved" if in_time else "expired"]
     assert world.effects == ({"w#1.0": 1} if in_time else {})
+    (left,) = world.disk.left.values()
+    assert left.decision == ("approved" if in_time else "expired")
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_question_nobody_answers_in_time_is_a_no(loop: VirtualTimeLoop, moving: bool):
+    """The time may run out while nobody carries the run, and while something else in it still moves."""
+    world = GatedWorld(Script([["look", "sign"] if moving else ["sign"]], []))
+    with living(world, loop) as process:
+        process.begin(lambda opened: opened.start("Do it.", run_id=RUN))
+        let_on(world, loop, "disk", "model", until=lambda: process.is_asked or not process.carries)
+        if moving:
+            world.now += 3601
+        let_on(world, loop, "disk", "model", "effect", "result", until=lambda: not process.carries)
+
+    if not moving:
+        world.now += 3601
+        with living(world, loop) as process:
+            process.begin(lambda opened: opened.resume(RUN))
+            let_on(world, loop, "disk", "model", until=lambda: not process.carries)
+
+    last = world.disk.recorded[RUN][-1].event
+    assert isinstance(last, RunFinished)
+    assert last.stop_reason == "done"
+    decided = [item.event for item in world.disk.recorded[RUN] if isinstance(item.event, ApprovalDecided)]
+    assert [event.decision for event in decided] == ["expired"]
+    assert world.effects == ({"w#1.0": 1} if moving else {})
 
 
 @contextmanager
