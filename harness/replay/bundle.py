@@ -47,6 +47,7 @@ MAX_RATIO = 200
 SMALL_BYTES = 32 << 20
 
 _LONGEST_ID = 200
+_NOTHING: dict[str, Any] = {}
 
 Runs = dict[str, list[Recorded]]
 
@@ -85,7 +86,7 @@ def read_bundle(path: Path, *, most: int = MAX_BYTES) -> Runs:
             unpacks to too much.
     """
     lines = _checked_lines(path, most)
-    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, {}))}
+    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, _NOTHING))}
     try:
         _fill(runs, lines)
     except StoreError as error:

@@ -143,7 +143,8 @@ def _parts(left: Any, right: Any) -> Sequence[tuple[str | int, Any, Any]]:
         one, other = cast("Mapping[str, Any]", left), cast("Mapping[str, Any]", right)
         return [(key, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))]
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        pairs = zip_longest(cast("Sequence[Any]", left), cast("Sequence[Any]", right))
+        before, after = cast("Sequence[Any]", left), cast("Sequence[Any]", right)
+        pairs: list[tuple[Any, Any]] = list(zip_longest(before, after))
         return [(position, one, other) for position, (one, other) in enumerate(pairs)]
     if is_dataclass(left) and type(left) is type(right):
         return [
