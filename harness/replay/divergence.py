@@ -139,18 +139,19 @@ def _leaf(left: Any, right: Any, place: str) -> tuple[str, Any, Any]:
 
 
 def _parts(left: Any, right: Any) -> Sequence[tuple[str | int, Any, Any]]:
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        one, other = cast("Mapping[str, Any]", left), cast("Mapping[str, Any]", right)
-        return [(key, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))]
-    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        before, after = cast("Sequence[Any]", left), cast("Sequence[Any]", right)
-        pairs: list[tuple[Any, Any]] = list(zip_longest(before, after))
-        return [(position, one, other) for position, (one, other) in enumerate(pairs)]
     if is_dataclass(left) and type(left) is type(right):
         return [
             (field.name, getattr(left, field.name), getattr(right, field.name))
             for field in fields(left)
             if field.compare
+        ]
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        one, other = cast("Mapping[str, Any]", left), cast("Mapping[str, Any]", right)
+        return [(key, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))]
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        before, after = cast("Sequence[Any]", left), cast("Sequence[Any]", right)
+        return [
+            (place, _at(before, place), _at(after, place)) for place in range(max(len(before), len(after)))
         ]
     return ()
 
@@ -193,3 +194,7 @@ def _around(left: str, right: str) -> tuple[str, str]:
 def _cut(text: str, start: int) -> str:
     end = start + SHOWN
     return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
+
+
+def _at(items: Sequence[Any], place: int) -> Any:
+    return items[place] if place < len(items) else None
