@@ -203,7 +203,8 @@ class SpanProjector:
 
     @property
     def _open_root(self) -> OpenSpan:
-        assert self._root, "the first event of a run is run.started"
+        if self._root is None:
+            raise ValueError("the first event of a run is run.started")
         return self._root
 
     # --- agents and their model calls ---

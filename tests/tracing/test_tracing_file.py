@@ -129,6 +129,6 @@ def test_a_run_that_cannot_be_projected_is_left_out_and_named(tmp_path: Path):
     summary = tracing.close()
 
     assert summary.faults == (
-        "run run-1 could not be traced further: AssertionError: the first event of a run is run.started",
+        "run run-1 could not be traced further: ValueError: the first event of a run is run.started",
     )
     assert summary.deliveries[0].delivered == len(spans_of(whole))
