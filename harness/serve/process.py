@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator
@@ -101,6 +102,8 @@ async def _stop_when_told(server: _Server, stop: Callable[[], Awaitable[None]]) 
                     if told == 1:
                         stopping.start_soon(end)
                     else:
+                        # What is cut off in the middle now would be told as an error, with a traceback.
+                        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
                         server.force_exit = server.should_exit = True
                         stopping.cancel_scope.cancel()
     finally:
