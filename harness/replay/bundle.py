@@ -85,7 +85,8 @@ def read_bundle(path: Path, *, most: int = MAX_BYTES) -> Runs:
             unpacks to too much.
     """
     lines = _checked_lines(path, most)
-    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, {}))}
+    nothing: dict[str, Any] = {}
+    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, nothing))}
     try:
         _fill(runs, lines)
     except StoreError as error:

@@ -145,12 +145,9 @@ def _parts(left: Any, right: Any) -> Sequence[tuple[str | int, Any, Any]]:
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         pairs = zip_longest(cast("Sequence[Any]", left), cast("Sequence[Any]", right))
         return [(position, one, other) for position, (one, other) in enumerate(pairs)]
-    if is_dataclass(left) and type(left) is type(right):
-        return [
-            (field.name, getattr(left, field.name), getattr(right, field.name))
-            for field in fields(left)
-            if field.compare
-        ]
+    one, other = cast("object", left), cast("object", right)
+    if is_dataclass(one) and type(one) is type(other):
+        return [(field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one)]
     return ()
 
 
