@@ -77,13 +77,23 @@ def describe_divergence(diverged: Diverged, recorded: Sequence[Recorded], state:
     )
 
 
-def describe_missing(item: Recorded) -> Divergence:
-    """Return a recorded event that did not happen again."""
-    agent: str = getattr(item.event, "agent", "")
+def describe_missing(item: Recorded, state: RunState) -> Divergence:
+    """Return a recorded event that did not happen again, and why if that is known.
+
+    Args:
+        state: What carrying the run out again came to.
+    """
+    path: str = getattr(item.event, "agent", "")
     turn: int = getattr(item.event, "turn", 0)
-    place = f"{agent}/turn-{turn}" if turn else agent or "the run"
+    place = f"{path}/turn-{turn}" if turn else path or "the run"
     what = "the request" if isinstance(item.event, ModelCallStarted) else item.event.type
-    return Divergence(agent, turn, item.sequence, f"{place}: {what} did not happen again", "", "", "")
+    agent = state.agents.get(path)
+    why = ""
+    if path and agent is None:
+        why = ": the agent did not begin"
+    elif agent is not None and agent.report is not None and agent.report.stop_reason != "done":
+        why = f": {agent.report.stop_reason}"
+    return Divergence(path, turn, item.sequence, f"{place}: {what} did not happen again{why}", "", "", "")
 
 
 def _first_difference(
