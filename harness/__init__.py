@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.errors import (
         ContextOverflow,
+        Divergence,
         HarnessError,
         LimitReached,
         ModelError,
         ModelRejected,
         ModelUnavailable,
+        RunTaken,
         StoreError,
         TeamError,
         ToolError,
@@ -32,13 +34,17 @@ if TYPE_CHECKING:
     from harness.models.scripted import ScriptedModel, calls, says, scripted, together
     from harness.opening import open_harness as open
     from harness.opening import run_sync
+    from harness.replay import Changes
+    from harness.replaying import Replayed, replay_sync
     from harness.run import Run, RunResult
     from harness.team import Team, load_team
     from harness.tools.functions import FunctionToolset
 
 _HOMES = {
+    "Changes": "harness.replay",
     "Citation": "harness.events",
     "ContextOverflow": "harness.errors",
+    "Divergence": "harness.errors",
     "FunctionToolset": "harness.tools.functions",
     "Harness": "harness.harness",
     "HarnessError": "harness.errors",
@@ -50,9 +56,11 @@ _HOMES = {
     "ModelRejected": "harness.errors",
     "ModelUnavailable": "harness.errors",
     "Recorded": "harness.events",
+    "Replayed": "harness.replaying",
     "Run": "harness.run",
     "RunResult": "harness.run",
     "RunState": "harness.loop.state",
+    "RunTaken": "harness.errors",
     "ScriptedModel": "harness.models.scripted",
     "StoreError": "harness.errors",
     "Team": "harness.team",
@@ -66,6 +74,7 @@ _HOMES = {
     "fold": "harness.loop.state",
     "load_team": "harness.team",
     "open": "harness.opening:open_harness",
+    "replay_sync": "harness.replaying",
     "run_sync": "harness.opening",
     "says": "harness.models.scripted",
     "scripted": "harness.models.scripted",
@@ -73,8 +82,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "Changes",
     "Citation",
     "ContextOverflow",
+    "Divergence",
     "FunctionToolset",
     "Harness",
     "HarnessError",
@@ -86,9 +97,11 @@ __all__ = [
     "ModelRejected",
     "ModelUnavailable",
     "Recorded",
+    "Replayed",
     "Run",
     "RunResult",
     "RunState",
+    "RunTaken",
     "ScriptedModel",
     "StoreError",
     "Team",
@@ -102,6 +115,7 @@ __all__ = [
     "fold",
     "load_team",
     "open",
+    "replay_sync",
     "run_sync",
     "says",
     "scripted",

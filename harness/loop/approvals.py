@@ -182,7 +182,8 @@ def answer_to(question: ApprovalRequested, reply: Reply, *, at: float) -> Answer
     content: Mapping[str, Any] | None = None
     if question.kind == "elicitation" and reply.allow:
         content = _checked(question, reply.content or {})
-    decision = _DECISIONS[question.kind][bool(reply.allow if reply.happened is None else reply.happened)]
+    said = _DECISIONS[question.kind][bool(reply.allow if reply.happened is None else reply.happened)]
+    decision: Decision = "expired" if _is_late(question, at) else said
     return Answer(
         key=question.key,
         number=question.number,
@@ -238,14 +239,17 @@ def find_question(waiting: Iterable[ApprovalRequested], call: str) -> ApprovalRe
     raise UsageError(f"{what}; these wait:\n{listed}")
 
 
+def _is_late(question: ApprovalRequested, at: float) -> bool:
+    return question.expires_at is not None and at > question.expires_at
+
+
 def _as_answered(question: ApprovalRequested, answer: Answer) -> ApprovalDecided:
-    late = question.expires_at is not None and answer.at > question.expires_at
     return ApprovalDecided(
         agent=question.agent,
         key=question.key,
         number=question.number,
         kind=question.kind,
-        decision="expired" if late else answer.decision,
+        decision="expired" if _is_late(question, answer.at) else answer.decision,
         arguments=answer.arguments,
         content=answer.content,
         by=answer.by,

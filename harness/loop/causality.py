@@ -9,7 +9,7 @@ made of it, and forking it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.events import (
@@ -19,6 +19,8 @@ from harness.events import (
     Event,
     LimitWasReached,
     ModelCallFinished,
+    ModelCallLost,
+    ModelCallStarted,
     PlanCreated,
     PlanExecuted,
     PlannedTask,
@@ -106,7 +108,7 @@ class Causality:
     def _circumstances(self, path: str) -> list[Recorded]:
         lane = self._lanes[path]
         calls = [call.events[-1] for call in lane.calls.values()]
-        return [item for item in (*lane.events, *calls) if _is_circumstance(item.event)]
+        return [*_in_lane(lane.events), *(item for item in calls if _is_circumstance(item.event))]
 
     def _add(self, item: Recorded) -> None:
         event = item.event
@@ -240,6 +242,26 @@ class _Void:
                 later = isinstance(item.event, PlanCreated) and item.event.version > version
                 if later and item.sequence not in self.events:
                     self._call(call, item.sequence)
+
+
+def _in_lane(events: Iterable[Recorded]) -> Iterator[Recorded]:
+    """Yield what is a circumstance; for a model call that failed, the call.
+
+    It is not under way any more, and must not be charged as one whose reply was lost.
+    """
+    asked: Recorded | None = None
+    for item in events:
+        match item.event:
+            case ModelCallStarted():
+                asked = item
+            case ModelCallLost():
+                asked = None
+            case ModelCallFinished(error_type=error_type) if error_type not in ("", "cancelled") and asked:
+                yield asked
+            case event if _is_circumstance(event):
+                yield item
+            case _:
+                pass
 
 
 def _is_circumstance(event: Event) -> bool:

@@ -32,7 +32,8 @@ async def serve(
     """Serve `app` until SIGTERM or Ctrl-C.
 
     The first signal lets runs end for a while, interrupts the rest so that they can be resumed, and
-    ends all streams; what is asked meanwhile is still answered. The second one leaves at once.
+    ends all streams; what is asked meanwhile is still answered. The second one leaves at once, and a
+    further Ctrl-C ends the process like a kill.
 
     Args:
         on_stop: Brings the work to an end; for an application of `create_app` that is known.
@@ -86,21 +87,26 @@ class _Server(uvicorn.Server):
 
 
 async def _stop_when_told(server: _Server, stop: Callable[[], Awaitable[None]]) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        told = 0
-        async with anyio.create_task_group() as stopping:
+    told = 0
+    try:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with anyio.create_task_group() as stopping:
 
-            async def end() -> None:
-                await stop()
-                server.should_exit = True
+                async def end() -> None:
+                    await stop()
+                    server.should_exit = True
 
-            async for _ in signals:
-                told += 1
-                if told == 1:
-                    stopping.start_soon(end)
-                else:
-                    server.force_exit = server.should_exit = True
-                    stopping.cancel_scope.cancel()
+                async for _ in signals:
+                    told += 1
+                    if told == 1:
+                        stopping.start_soon(end)
+                    else:
+                        server.force_exit = server.should_exit = True
+                        stopping.cancel_scope.cancel()
+    finally:
+        if told > 1:
+            # A third Ctrl-C is a crash, which runs survive; not an error in the midst of what closes.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _stop_of(app: ASGIApp) -> Callable[[], Awaitable[None]]:

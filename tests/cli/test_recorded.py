@@ -96,7 +96,7 @@ def test_a_changed_team_is_told_from_which_turn_on_it_would_ask_otherwise(folder
     assert plain(changed.stdout) == snapshot("""\
 team: agents.scout.instructions: "Scout." -> "Scout well."
 run ID: lead/scout-1/turn-1: the request is not the recorded one
-  entry 0 of the request, from system
+  entry 0 of the request (system)
     - Scout.
     + Scout well.
 """)

@@ -36,6 +36,9 @@ from harness.serve import serve as serve_app
 
 ANSWER = "All lines are written."
 
+OPEN = ("interrupted", "suspended")
+"""How a run ended that is to be carried on."""
+
 TEAM = """\
 harness: 1
 name: crowd
@@ -93,7 +96,8 @@ async def opened(
         written += 1
         if written == tell_at:
             say({"written": written})
-        return f"line {line} is written"
+        # Long enough to be kept as content of its own, and new each time.
+        return f"line {line} of writer {writer} is written{'.' * 400}"
 
     file = folder / "team.yaml"
     if not file.exists():
@@ -155,7 +159,7 @@ async def finish(folder: Path, store: str, lines: str, then: str = "") -> None:
     journal = Watched(open_store(store))
     async with opened(folder, journal, diary, lines=int(lines)) as h:
         began = time.perf_counter()
-        while any(run.finished is None or run.finished.stop_reason != "done" for run in journal.runs()):
+        while any(run.finished is None or run.finished.stop_reason in OPEN for run in journal.runs()):
             resumed = await h.resume_all()
             async with anyio.create_task_group() as tasks:
                 for run in resumed:

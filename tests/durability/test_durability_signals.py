@@ -66,6 +66,7 @@ def test_told_twice_the_process_leaves_at_once_and_all_runs_can_be_resumed(
     process.send_signal(first)
     insist(process)
 
+    assert "Traceback" not in ended(process).err
     record = read_all(disk / "store")
     assert len(record) == RUNS
     check_nothing_lost(record, Diary(disk / "diary"))

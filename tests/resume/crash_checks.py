@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -47,6 +47,16 @@ class Left:
             elif isinstance(event, ModelCallFinished) and not event.error_type:
                 found.add(digests[event.agent, event.turn])
         return found
+
+    def unanswered(self, counted: Container[int]) -> set[tuple[str, int]]:
+        """Agents and turns of requests of which no reply is recorded, if the requests still count."""
+        open_calls: set[tuple[str, int]] = set()
+        for item in self.recorded:
+            if isinstance(item.event, ModelCallStarted) and item.sequence in counted:
+                open_calls.add((item.event.agent, item.event.turn))
+            elif isinstance(item.event, ModelCallFinished) and item.event.error_type != "cancelled":
+                open_calls.discard((item.event.agent, item.event.turn))
+        return open_calls
 
     def results(self) -> dict[str, str]:
         """Results of tool calls that are recorded, by label."""
@@ -206,6 +216,9 @@ def _check_accounts(story: Story) -> None:
     usage = Usage()
     for event in paid:
         usage += event.usage
+    lost = {(event.agent, event.turn) for event in paid if isinstance(event, ModelCallLost)}
+    counted = {item.sequence for item in effective(story.recorded)}
+    assert lost == set[tuple[str, int]]().union(*(left.unanswered(counted) for left in story.left))
     told = story.end["usage"]
     assert told == {name: getattr(usage, name) for name in told}
     assert math.isclose(story.end["cost"], math.fsum(event.cost or 0.0 for event in paid), abs_tol=1e-12)

@@ -19,6 +19,7 @@ from fenced_disk import Disk, ProcessJournal
 
 import harness
 from harness import Message, Team, calls, together
+from harness.errors import ModelUnavailable
 from harness.events import EffectClass
 from harness.harness import Harness
 from harness.messages import ToolDefinition, Usage
@@ -55,14 +56,16 @@ TOOLS: dict[str, EffectClass] = {
 """Effect class by tool; the last two need a permission."""
 
 
-def _load() -> Team:
+def _load(*overrides: str) -> Team:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "team.yaml")
         file.write_text(TEAM)
-        return harness.load_team(file)
+        return harness.load_team(file, overrides=overrides)
 
 
 GATED = _load()
+LIMITED = _load("limits.turns=3")
+"""The same team with few turns for the whole run."""
 
 Turn = Sequence[str]
 """The tools that are called in one turn, side by side; `scout` for a sub-agent."""
@@ -142,6 +145,8 @@ class GatedWorld:
     requests: Counter[str] = field(default_factory=Counter[str])
     keys: dict[str, str] = field(default_factory=dict[str, str])
     """Labels of the effects that took place with a key, by key."""
+    is_down: bool = False
+    """Whether models cannot be reached."""
     crimes: list[str] = field(default_factory=list[str])
     """What processes did that had lost their run."""
 
@@ -261,6 +266,8 @@ class _GatedModel(ScriptedModel):
         digest = transcript.digest()
         self._process.world.requests[digest] += 1
         await self._process.world.wait(Waiter(self._process, "model", digest))
+        if self._process.world.is_down:
+            raise ModelUnavailable(f"{self.name} cannot be reached")
         return await super().respond(transcript, options, observe)
 
 

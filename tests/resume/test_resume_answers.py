@@ -15,7 +15,7 @@ from virtual_time import VirtualTimeLoop
 
 import harness
 from harness import FunctionToolset, MemoryJournal, UsageError, calls, fold, says, scripted, together
-from harness.events import ApprovalDecided, ApprovalRequested
+from harness.events import ApprovalDecided, ApprovalRequested, RunFinished
 from harness.harness import Harness
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +119,8 @@ async def test_a_suspended_run_goes_on_at_once_though_its_servers_are_still_clos
     with anyio.fail_after(20):
         async with harness.open(file, store=MemoryJournal()) as opened:
             run = await opened.start("Pay.")
-            suspended = await run.result()
+            first = await run.result()
+            suspended = await (await opened.resume(run.id)).result()
             again = await opened.approve(run.id)
             again.be_patient()
             async for recorded in again.events():
@@ -128,7 +129,8 @@ async def test_a_suspended_run_goes_on_at_once_though_its_servers_are_still_clos
             live = opened.live.get(run.id)
             result = await (await opened.approve(run.id)).result()
 
-    assert (suspended.stop_reason, result.stop_reason, result.output) == ("suspended", "done", "Paid.")
+    assert (first.stop_reason, suspended.stop_reason) == ("suspended", "suspended")
+    assert (result.stop_reason, result.output) == ("done", "Paid.")
     assert live is again
 
 
@@ -172,6 +174,33 @@ def test_an_answer_that_comes_too_late_is_a_no(loop: VirtualTimeLoop, seconds: i
     in_time = seconds < 3600
     assert [event.decision for event in decided] == ["approved" if in_time else "expired"]
     assert world.effects == ({"w#1.0": 1} if in_time else {})
+    (left,) = world.disk.left.values()
+    assert left.decision == ("approved" if in_time else "expired")
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_question_nobody_answers_in_time_is_a_no(loop: VirtualTimeLoop, moving: bool):
+    """The time may run out while nobody carries the run, and while something else in it still moves."""
+    world = GatedWorld(Script([["look", "sign"] if moving else ["sign"]], []))
+    with living(world, loop) as process:
+        process.begin(lambda opened: opened.start("Do it.", run_id=RUN))
+        let_on(world, loop, "disk", "model", until=lambda: process.is_asked or not process.carries)
+        if moving:
+            world.now += 3601
+        let_on(world, loop, "disk", "model", "effect", "result", until=lambda: not process.carries)
+
+    if not moving:
+        world.now += 3601
+        with living(world, loop) as process:
+            process.begin(lambda opened: opened.resume(RUN))
+            let_on(world, loop, "disk", "model", until=lambda: not process.carries)
+
+    last = world.disk.recorded[RUN][-1].event
+    assert isinstance(last, RunFinished)
+    assert last.stop_reason == "done"
+    decided = [item.event for item in world.disk.recorded[RUN] if isinstance(item.event, ApprovalDecided)]
+    assert [event.decision for event in decided] == ["expired"]
+    assert world.effects == ({"w#1.0": 1} if moving else {})
 
 
 @contextmanager

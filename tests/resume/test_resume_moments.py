@@ -92,7 +92,7 @@ def test_a_run_may_be_killed_at_any_event(
         crash = Crash("", nth=nth, lost=nth % 2 == 0)
         check(processes.tell_story(tmp_path / f"{nth}", scene, crash), answer=answer)
 
-    side_by_side(kill, range(1 + part, events + 1, 12))
+    side_by_side(kill, range(1 + part, events + 1, 20))
 
 
 SECOND = {
@@ -161,7 +161,7 @@ def test_a_run_that_asks_people_may_be_killed_at_any_event(
         resumed = processes.tell_story(tmp_path / f"{nth}", scene, Act(person="nobody"), crash)
         check(resumed, answer=answer)
 
-    side_by_side(kill, range(3, suspended, 4))
+    side_by_side(kill, range(3, suspended, 7))
 
 
 @pytest.mark.slow
