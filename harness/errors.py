@@ -119,7 +119,7 @@ class LimitReached(HarnessError):
     def __init__(self, limit: str, scope: str, allowed: float) -> None:
         self.limit = limit
         self.scope = scope
-        self.allowed = allowed
+        self.allowed = float(allowed)
         super().__init__(f"the {limit} limit of {scope} ({allowed:g}) is reached")
 
 

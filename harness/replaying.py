@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,14 +40,14 @@ class Replayed:
 
     @property
     def differences(self) -> list[Divergence]:
-        """Where each agent first left the record, the first one first, and then what did not happen again."""
-        found = [
-            describe_divergence(one, self.recorded, self.replay.state) for one in self.replay.divergences
-        ]
+        """Where each agent first left the record, or did not do again what stands in it, in its order."""
+        state = self.replay.state
+        found = [describe_divergence(one, self.recorded, state) for one in self.replay.divergences]
         first: dict[str, Recorded] = {}
         for item in self.replay.missing:
             first.setdefault(getattr(item.event, "agent", ""), item)
-        return [*found, *map(describe_missing, first.values())]
+        found += [describe_missing(item, state) for item in first.values()]
+        return sorted(found, key=lambda one: math.inf if one.sequence is None else one.sequence)
 
     @property
     def text(self) -> str:

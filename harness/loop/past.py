@@ -51,6 +51,7 @@ from harness.events import (
 from harness.limits import NOTHING, Spent
 from harness.loop.cuts import Cuts, made_by_cut, upwards
 from harness.loop.recorded_counts import RecordedCounts
+from harness.messages import ToolDefinition
 
 Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
@@ -119,6 +120,7 @@ class Past:
         self.requests = 0
         """Model requests that were the same again."""
         self._lanes: dict[Lane, deque[Recorded]] = defaultdict(deque)
+        self._team: Mapping[str, Any] = {}
         self._agents: dict[str, AgentRunStarted] = {}
         self._ended: set[str] = set()
         self._turns: dict[str, int] = {}
@@ -155,6 +157,18 @@ class Past:
         """Return the effect classes of the tools of the agent run at `path`, as far as they are known."""
         began = self._agents.get(path)
         return began.effects if began and began.effects else self._effects[path]
+
+    def granted(self, name: str) -> Sequence[str]:
+        """Return the patterns of the tools that the recorded team gave the agent `name`."""
+        agents: Mapping[str, Any] = self._team.get("agents", {})
+        return agents.get(name, {}).get("tools", ())
+
+    def tools_of_servers(self) -> list[ToolDefinition]:
+        """Return every tool of a server that some agent run had, as the record has it."""
+        named = {
+            tool.name: tool for began in self._agents.values() for tool in began.tools if "." in tool.name
+        }
+        return list(named.values())
 
     def has_ended(self, path: str) -> bool:
         """Return whether the agent run at `path` came to its end."""
@@ -403,9 +417,12 @@ class Past:
         match event:
             case ToolServerStarted() | ToolServerFailed() | RunResumed():
                 self.environment.append(event)
+                if isinstance(event, RunResumed) and event.team is not None:
+                    self._team = event.team
                 return
             case RunStarted():
                 self.started = event
+                self._team = event.team
                 if event.forked_from is not None:
                     self._briefs = {**event.forked_from.briefs, **self._briefs}
             case RunFinished():

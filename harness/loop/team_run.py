@@ -37,7 +37,7 @@ from harness.loop.delegation import Delegation, describe
 from harness.loop.deliverable import Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Diverged, RecordEnds
-from harness.loop.recorded_tools import recorded_tools
+from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
 from harness.loop.state import Reading
 from harness.messages import Message, Reasoning, ToolDefinition, system, user
@@ -351,7 +351,7 @@ class TeamRun:
         past = self.log.past
         began = past.agent(path)
         if not past.live or past.has_ended(path):
-            yield recorded_tools(began, past.effects(path), ()) if began else []
+            yield self._tools_on_record(spec, path)
             return
         async with AsyncExitStack() as stack:
             with self.activity.outside():
@@ -361,6 +361,18 @@ class TeamRun:
                 yield live
             else:
                 yield recorded_tools(began, past.effects(path), live)
+
+    def _tools_on_record(self, spec: AgentSpec, path: str) -> list[Tool]:
+        """Return the tools from servers that the record says the agent run had, or a changed team gives it."""
+        past = self.log.past
+        began = past.agent(path)
+        if began is None:
+            return []
+        tools = recorded_tools(began, past.effects(path), ())
+        if past.check != "requests":
+            return tools
+        before = past.granted(began.name)
+        return changed_tools(tools, before=before, now=spec.tools, known=past.tools_of_servers())
 
     def _timed(self, limits: LimitsSpec) -> LimitsSpec:
         """Return the limits; without one in time where the record says when time was up."""

@@ -17,6 +17,7 @@ from harness.events import (
     TurnStarted,
 )
 from harness.journal import MemoryJournal
+from harness.loop.cuts import upwards
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Check, Diverged, Past
 from harness.loop.state import RunState, effective
@@ -125,7 +126,9 @@ def _missing(past: Past, divergences: Sequence[Diverged]) -> tuple[Recorded, ...
     for item in past.leftover():
         first.setdefault(getattr(item.event, "agent", ""), item)
     known = {divergence.agent for divergence in divergences}
-    return tuple(item for agent, item in first.items() if agent not in known)
+    # Where an agent went beyond the record, those it works for wait for it in vain.
+    waiting = {path for one in past.divergences if one.recorded is None for path in upwards(one.agent)}
+    return tuple(item for agent, item in first.items() if agent not in known | waiting)
 
 
 def _no_tools(

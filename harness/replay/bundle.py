@@ -47,7 +47,6 @@ MAX_RATIO = 200
 SMALL_BYTES = 32 << 20
 
 _LONGEST_ID = 200
-_NOTHING: dict[str, Any] = {}
 
 Runs = dict[str, list[Recorded]]
 
@@ -86,7 +85,8 @@ def read_bundle(path: Path, *, most: int = MAX_BYTES) -> Runs:
             unpacks to too much.
     """
     lines = _checked_lines(path, most)
-    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, _NOTHING))}
+    nothing: dict[str, Any] = {}
+    runs: Runs = {run_id: [] for run_id in _run_ids(path, next(lines, nothing))}
     try:
         _fill(runs, lines)
     except StoreError as error:

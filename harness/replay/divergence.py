@@ -77,13 +77,23 @@ def describe_divergence(diverged: Diverged, recorded: Sequence[Recorded], state:
     )
 
 
-def describe_missing(item: Recorded) -> Divergence:
-    """Return a recorded event that did not happen again."""
-    agent: str = getattr(item.event, "agent", "")
+def describe_missing(item: Recorded, state: RunState) -> Divergence:
+    """Return a recorded event that did not happen again, and why if that is known.
+
+    Args:
+        state: What carrying the run out again came to.
+    """
+    path: str = getattr(item.event, "agent", "")
     turn: int = getattr(item.event, "turn", 0)
-    place = f"{agent}/turn-{turn}" if turn else agent or "the run"
+    place = f"{path}/turn-{turn}" if turn else path or "the run"
     what = "the request" if isinstance(item.event, ModelCallStarted) else item.event.type
-    return Divergence(agent, turn, item.sequence, f"{place}: {what} did not happen again", "", "", "")
+    agent = state.agents.get(path)
+    why = ""
+    if path and agent is None:
+        why = ": the agent did not begin"
+    elif agent is not None and agent.report is not None and agent.report.stop_reason != "done":
+        why = f": {agent.report.stop_reason}"
+    return Divergence(path, turn, item.sequence, f"{place}: {what} did not happen again{why}", "", "", "")
 
 
 def _first_difference(
@@ -139,20 +149,15 @@ def _leaf(left: Any, right: Any, place: str) -> tuple[str, Any, Any]:
 
 
 def _parts(left: Any, right: Any) -> Sequence[tuple[str | int, Any, Any]]:
-    if is_dataclass(left) and type(left) is type(right):
-        return [
-            (field.name, getattr(left, field.name), getattr(right, field.name))
-            for field in fields(left)
-            if field.compare
-        ]
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         one, other = cast("Mapping[str, Any]", left), cast("Mapping[str, Any]", right)
         return [(key, one.get(key), other.get(key)) for key in dict.fromkeys((*one, *other))]
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
-        before, after = cast("Sequence[Any]", left), cast("Sequence[Any]", right)
-        return [
-            (place, _at(before, place), _at(after, place)) for place in range(max(len(before), len(after)))
-        ]
+        pairs = zip_longest(cast("Sequence[Any]", left), cast("Sequence[Any]", right))
+        return [(position, one, other) for position, (one, other) in enumerate(pairs)]
+    one, other = cast("object", left), cast("object", right)
+    if is_dataclass(one) and type(one) is type(other):
+        return [(field.name, getattr(one, field.name), getattr(other, field.name)) for field in fields(one)]
     return ()
 
 
@@ -194,7 +199,3 @@ def _around(left: str, right: str) -> tuple[str, str]:
 def _cut(text: str, start: int) -> str:
     end = start + SHOWN
     return ("…" if start else "") + text[start:end] + ("…" if len(text) > end else "")
-
-
-def _at(items: Sequence[Any], place: int) -> Any:
-    return items[place] if place < len(items) else None
