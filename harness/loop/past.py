@@ -427,6 +427,18 @@ class Past:
                     self._briefs = {**event.forked_from.briefs, **self._briefs}
             case RunFinished():
                 self.finished = event
+            case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
+                self._calls[event.key].append(event)
+                if isinstance(event, ToolCallStarted):
+                    self._effects[event.agent].setdefault(event.tool, event.effect)
+            case ModelCallStarted() | ModelCallRetried() | ModelCallLost() | ModelCallFinished():
+                self._remember_model_call(item)
+            case _:
+                self._remember_agent(event)
+        self._lanes[lane_of(event)].append(item)
+
+    def _remember_agent(self, event: Event) -> None:
+        match event:
             case AgentRunStarted():
                 self._agents[event.agent] = event
             case AgentRunFinished():
@@ -435,15 +447,10 @@ class Past:
                 self._turns[event.agent] = event.turn
             case LimitWasReached():
                 self._limits[event.agent] = event
-            case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
-                self._calls[event.key].append(event)
-                if isinstance(event, ToolCallStarted):
-                    self._effects[event.agent].setdefault(event.tool, event.effect)
             case EntryReplaced():
                 self._edits.append((self._turns.get(event.agent, 0) + 1, event))
             case _:
-                self._remember_model_call(item)
-        self._lanes[lane_of(event)].append(item)
+                pass
 
     def _remember_model_call(self, item: Recorded) -> None:
         event = item.event
