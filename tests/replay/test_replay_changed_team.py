@@ -12,6 +12,7 @@ from inline_snapshot import snapshot
 import harness
 from harness import FunctionToolset, Message, Recorded, calls, says, scripted, together
 from harness.replaying import Replayed, replay_run
+from tests.benchmarks.model_server import model_server
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +23,7 @@ entry: lead
 models:
   default: {api: scripted, script: [{say: Nothing.}]}
   other: {api: openai-chat, base_url: "http://127.0.0.1:9/v1", model: some-model, api_key: "${SOME_KEY}"}
+  rules: {api: offline}
 agents:
   lead:
     instructions: Lead the way.
@@ -137,6 +139,11 @@ OTHER = {
     "a tool less": ("[desk.look, desk.ask]", "[desk.look]", ["lead/scout-1/turn-1"]),
     "a delegate less": ("[scout, digger]", "[scout]", ["lead/turn-1", "lead/digger-1/turn-1"]),
     "another model": ("instructions: Dig.", "instructions: Dig.\n    model: other", ["lead/digger-1/turn-1"]),
+    "another model that hears the same": (
+        "instructions: Dig.",
+        "instructions: Dig.\n    model: rules",
+        ["lead/digger-1/turn-1"],
+    ),
     "a limit in turns that would have been reached": (
         "instructions: Scout about.",
         "instructions: Scout about.\n    limits: {turns: 2}",
@@ -213,3 +220,35 @@ lead/turn-3: the request is not the recorded one
     - {"agent":"scout","handle":"agent:lead/scout-1","status":"done","answer":"It is there."}
     + {"agent":"scout","handle":"agent:lead/scout-1","status":"failed","answer":"","stopped_by":"limit: turns of lead/scout-1"}\
 """)
+
+
+KEYED = """\
+harness: 1
+name: keyed
+entry: lead
+models: {default: {api: openai-chat, base_url: "${URL}", api_key: "${SOME_KEY}", model: some-model}}
+agents: {lead: {instructions: Lead.}}
+"""
+
+
+async def test_a_request_to_another_model_is_another_request_though_it_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "team.yaml").write_text(KEYED)
+    (tmp_path / "changed.yaml").write_text(KEYED.replace("some-model", "other-model"))
+    with anyio.fail_after(20):
+        async with model_server() as server:
+            monkeypatch.setenv("URL", server.base_url)
+            monkeypatch.setenv("SOME_KEY", "a-key")
+            async with harness.open(tmp_path / "team.yaml", store=":memory:") as opened:
+                run = await opened.start("SCRIPT: turns=0 tool=echo")
+                recorded = [item async for item in run.events()]
+        monkeypatch.delenv("URL")
+        monkeypatch.delenv("SOME_KEY")
+
+        same = await replay_run(recorded, against=tmp_path / "team.yaml")
+        replayed = await replay_run(recorded, against=tmp_path / "changed.yaml")
+
+    assert same.exact
+    assert places(replayed) == ["lead/turn-1"]
+    assert replayed.differences[0].what == "the model"

@@ -7,18 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
-from harness import MemoryJournal, Message, Recorded, calls, fold, says, scripted, together
-from harness.adapters import ToolServers
-from harness.events import AgentRunFinished, DeliverableRejected, EntryAppended, RunStarted, ToolCallFinished
-from harness.loop.log import Notices, RunLog
-from harness.loop.team_run import TeamRun
-from harness.messages import ToolCall, user
+from harness import Message, calls, fold, says, scripted, together
+from harness.events import AgentRunFinished, DeliverableRejected, EntryAppended, ToolCallFinished
+from harness.messages import ToolCall
 from harness.models.port import Model
 from harness.replaying import replay_run
-from harness.team import Team, parse_team
+from harness.team import parse_team
+from tests.replay.by_hand import run_by_hand
 
 pytestmark = pytest.mark.anyio
 
@@ -31,28 +28,6 @@ agents:
   lead: {instructions: Lead., delegates: [scout]}
   scout: {instructions: Scout., report: {max_tokens: 40}}
 """
-
-
-async def run_counted(team: Team, models: dict[str, Model], count: Callable[[str], int]) -> list[Recorded]:
-    """Run a team whose tokens are counted like this, and return its record."""
-    journal = MemoryJournal()
-    log = RunLog("counted", journal)
-    task = user("Where is X?")
-    log.emit(
-        RunStarted(
-            team_name=team.spec.name,
-            team_digest=team.digest,
-            team=team.source,
-            task=task,
-            entry="lead",
-            harness_version="0",
-        )
-    )
-    servers = ToolServers({}, team.base)
-    with anyio.fail_after(20):
-        async with servers.opened(), servers.run_tools() as tools:
-            await TeamRun(team, models, tools, log, Notices(), count, "lead").execute(task)
-    return list(journal.read("counted"))
 
 
 def delegates() -> Message:
@@ -88,7 +63,7 @@ async def test_a_run_that_was_counted_otherwise_replays_exactly(
         "lead": scripted(together(delegates(), delegates()), says("Found.")),
         "scout": scripted(reply, reply, says("Enough.")),
     }
-    recorded = await run_counted(parse_team(TEAM, base=tmp_path), models, count)
+    recorded = await run_by_hand(parse_team(TEAM, base=tmp_path), models, count=count)
 
     replayed = await replay_run(recorded)
 
@@ -105,7 +80,7 @@ async def test_the_counts_of_these_runs_decide_otherwise_than_ours_would(tmp_pat
             "lead": scripted(delegates(), says("Found.")),
             "scout": scripted(reports(20), reports(20)),
         }
-        recorded = await run_counted(parse_team(TEAM, base=tmp_path), models, count)
+        recorded = await run_by_hand(parse_team(TEAM, base=tmp_path), models, count=count)
         rejections = sum(isinstance(item.event, DeliverableRejected) for item in recorded)
         report = next(item.event.report for item in recorded if isinstance(item.event, AgentRunFinished))
         outcomes.add((rejections, report.shortened))
@@ -123,7 +98,7 @@ async def test_what_a_library_said_of_wrong_arguments_is_not_asked_of_it_again(t
         ),
         "scout": scripted(says("Never asked.")),
     }
-    recorded = await run_counted(parse_team(TEAM, base=tmp_path), models, len)
+    recorded = await run_by_hand(parse_team(TEAM, base=tmp_path), models, count=len)
     words = {
         "'nobody' is not one of": "nobody cannot be any of",
         "not valid JSON: ": "not valid JSON: dear me, ",
