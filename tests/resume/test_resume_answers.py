@@ -89,6 +89,34 @@ async def test_several_people_answer_at_once(tmp_path: Path, store: str | None):
     assert sorted(paid) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("store", [None, "store", "store.db"])
+async def test_a_run_is_taken_up_by_one_of_those_who_try_at_once(tmp_path: Path, store: str | None):
+    paid: list[int] = []
+    refused: list[str] = []
+    async with asking(tmp_path, paid, tmp_path / store if store else None) as opened:
+        run = await opened.start("Pay.")
+        await run.result()
+
+        async def resume() -> None:
+            try:
+                await opened.resume(run.id)
+            except UsageError as error:
+                refused.append(str(error))
+
+        async with anyio.create_task_group() as people:
+            for _ in KEYS:
+                people.start_soon(resume)
+        again = opened.live[run.id]
+        for key in KEYS:
+            again = await opened.approve(run.id, key)
+        result = await again.result()
+        recorded = list(opened.journal.read(run.id))
+
+    assert refused == [f"run {run.id} is going on in this process"] * 2
+    assert (result.stop_reason, sorted(paid)) == ("done", [1, 2, 3])
+    assert [item.sequence for item in recorded] == list(range(len(recorded)))
+
+
 async def test_the_second_answer_is_refused_and_changes_nothing(tmp_path: Path):
     paid: list[int] = []
     async with asking(tmp_path, paid) as opened:

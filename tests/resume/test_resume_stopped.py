@@ -136,7 +136,16 @@ NEARLY = [
 
 
 @pytest.mark.parametrize("crash", NEARLY, ids=lambda crash: f"{crash.when}-{crash.at}-{crash.about}")
-@pytest.mark.parametrize("limit", ["limits.tokens=60k", "limits.usd=0.07", "limits.turns=5"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "limits.tokens=60k",
+        "limits.usd=0.07",
+        "limits.turns=5",
+        "agents.lead.limits.tokens=60k",
+        "agents.lead.limits.usd=0.07",
+    ],
+)
 def test_what_was_used_up_before_a_crash_stays_used_up(
     processes: Processes, tmp_path: Path, limit: str, crash: Crash
 ):
