@@ -9,9 +9,7 @@ from dataclasses import asdict
 import anyio
 
 from harness.cli.terminal import count, plain
-from harness.events import Recorded
 from harness.opening import DEFAULT_STORE
-from harness.replay.divergence import describe_divergence
 from harness.replaying import Replayed, find_runs, replay_run
 from harness.views import json_line
 
@@ -24,31 +22,29 @@ def replay_runs(reference: str, store: str | None, against: str | None, *, as_js
         return [await replay_run(recorded, against=against) for recorded in runs]
 
     results = anyio.run(main)
-    for recorded, result in zip(runs, results, strict=True):
+    for result in results:
         if as_json:
-            print(json_line(_view(recorded, result)))
+            print(json_line(_view(result)))
         else:
-            _print(recorded, result, against)
+            _print(result, against)
     return 0 if all(result.exact for result in results) else 1
 
 
-def _print(recorded: list[Recorded], result: Replayed, against: str | None) -> None:
+def _print(result: Replayed, against: str | None) -> None:
     replay = result.replay
-    for line in result.team:
-        print(f"team: {plain(line)}")
     if result.exact:
         same = "the same requests" if against else "byte-equal requests, every event the same"
         cut = "" if replay.ended else "; the run was cut off there"
+        for line in result.team:
+            print(f"team: {plain(line)}")
         print(f"run {replay.run_id}: {count(replay.requests, 'request')}, {same}{cut}")
-    for divergence in replay.divergences:
-        print(f"run {replay.run_id}: {plain(describe_divergence(divergence, recorded, replay.state).text)}")
-    for item in replay.missing[:5]:
-        print(f"run {replay.run_id}: event {item.sequence}, {item.event.type}, did not happen again")
+    else:
+        print(plain(result.text))
     rate = replay.turns / replay.seconds if replay.seconds else 0
     print(f"{count(replay.turns, 'turn')} in {replay.seconds:.2f} s, {rate:,.0f} a second", file=sys.stderr)
 
 
-def _view(recorded: list[Recorded], result: Replayed) -> dict[str, object]:
+def _view(result: Replayed) -> dict[str, object]:
     replay = result.replay
     return {
         "run_id": replay.run_id,
@@ -60,8 +56,5 @@ def _view(recorded: list[Recorded], result: Replayed) -> dict[str, object]:
         "recorded_requests": replay.recorded_requests,
         "seconds": replay.seconds,
         "team": list(result.team),
-        "divergences": [
-            asdict(describe_divergence(one, recorded, replay.state)) for one in replay.divergences
-        ],
-        "missing": [{"sequence": item.sequence, "type": item.event.type} for item in replay.missing],
+        "differences": [asdict(difference) for difference in result.differences],
     }

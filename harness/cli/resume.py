@@ -20,7 +20,7 @@ from harness.cli.store import open_store
 from harness.cli.terminal import count, dollars, one_line, plain
 from harness.errors import RunTaken, UsageError
 from harness.events import Recorded, RunStarted
-from harness.journal import resolve_run
+from harness.journal import Answer, resolve_run
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.state import fold
 from harness.opening import open_harness
@@ -28,6 +28,10 @@ from harness.replay import Changes, recorded_team
 from harness.run import RunResult
 from harness.team import Team, load_team
 from harness.views import json_line
+
+LOOK_AGAIN_SECONDS = 0.25
+PATIENCE_SECONDS = 10.0
+"""How long to wait for the process that carries a run to use an answer, or to leave the run."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,6 @@ class Approval:
 
 def resume_run(request: Again) -> int:
     """Carry a run on; return its exit code."""
-
     return anyio.run(_carry_on, request)
 
 
@@ -71,11 +74,23 @@ def approve_call(request: Again, approval: Approval, *, resume: bool) -> int:
         print(f"{said}; to go on: harness resume {run_id}", file=sys.stderr)
         return 0
     print(said, file=sys.stderr)
-    try:
-        return resume_run(request)
-    except RunTaken:
-        print("the process that carries the run goes on with it", file=sys.stderr)
-        return 0
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return resume_run(request)
+        except RunTaken as taken:
+            if _was_used(request.store, run_id, answer):
+                print("the process that carries the run goes on with it", file=sys.stderr)
+                return 0
+            if time.monotonic() > given_up:
+                raise RunTaken(f"the answer is kept, and used when the run is resumed; {taken}") from taken
+            # The other process has not come to it yet, or is just suspending the run without it.
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _was_used(store: str | None, run_id: str, answer: Answer) -> bool:
+    question = fold(open_store(store).read(run_id)).waiting.get(answer.key)
+    return question is None or question.number != answer.number
 
 
 def fork_run(request: Again, at: str, changes: Changes, *, times: int) -> int:

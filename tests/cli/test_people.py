@@ -191,3 +191,48 @@ def test_somebody_at_a_terminal_is_asked_at_once(folder: Path, said: str, code: 
     assert world(folder) == paid
     assert b"lead/clerk-1 wants to call desk.pay" in seen
     assert b"it is real money" in seen
+
+
+HOLDER = """
+import anyio, sys, harness
+
+async def main():
+    async with harness.open("team.yaml") as h:
+        run = await h.start("Pay the bill.")
+        await run.result()
+        print("suspended", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(main)
+"""
+
+
+def test_an_answer_beside_a_process_that_only_just_has_the_run_carries_it_on(folder: Path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "suspended\n"
+
+    beside = subprocess.Popen(
+        [sys.executable, "-m", "harness", "approve", "last"],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert beside.stderr is not None
+    assert beside.stderr.readline() == f"{CALL}: approved\n"
+    assert world(folder) == ""
+    # It leaves the run while the command still looks: the command carries the run on itself.
+    holder.communicate("go\n", timeout=20)
+    out, _ = beside.communicate(timeout=40)
+
+    assert (beside.returncode, out, world(folder)) == (0, "All is paid.\n", "paid 3\n")

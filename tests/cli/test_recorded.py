@@ -94,8 +94,9 @@ def test_a_changed_team_is_told_from_which_turn_on_it_would_ask_otherwise(folder
 
     assert changed.returncode == 1
     assert plain(changed.stdout) == snapshot("""\
+run ID is not as recorded
 team: agents.scout.instructions: "Scout." -> "Scout well."
-run ID: lead/scout-1/turn-1: the request is not the recorded one
+lead/scout-1/turn-1: the request is not the recorded one
   entry 0 of the request (system)
     - Scout.
     + Scout well.
@@ -117,8 +118,8 @@ def test_a_tampered_journal_is_caught(folder: Path):
 
     report = json.loads(done.stdout)
     assert (done.returncode, report["exact"]) == (1, False)
-    assert report["divergences"][0]["agent"] == "lead/scout-1"
-    assert {"Line 5.", "Line 4."} == {report["divergences"][0][side] for side in ("recorded", "now")}
+    assert report["differences"][0]["agent"] == "lead/scout-1"
+    assert {"Line 5.", "Line 4."} == {report["differences"][0][side] for side in ("recorded", "now")}
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])
