@@ -289,13 +289,19 @@ class Harness:
 
     async def _check_unaffected(self, resumption: Resumption) -> None:
         again = await carry_out_again(resumption.kept, self.team, self._wiring.crew.models)
+        if again.exact:
+            return
         if again.divergences:
             first = again.divergences[0]
-            at = f"{first.agent}/turn-{max(first.turn, 1)}"
-            raise Divergence(
-                f"the team has changed in a way that its recorded part does not allow: {first}; "
-                f"to go on from there with the changed team: harness fork {again.run_id} --at {at}"
-            )
+            agent, turn, what = first.agent, first.turn, str(first)
+        else:
+            event = again.missing[0].event
+            agent, turn = getattr(event, "agent", ""), getattr(event, "turn", 0)
+            what = f"{agent}: {event.type} does not happen any more"
+        raise Divergence(
+            f"the team has changed in a way that its recorded part does not allow: {what}; to go on from there with "
+            f"the changed team: harness fork {again.run_id} --at {agent}/turn-{max(turn, 1)}"
+        )
 
     async def _begin(
         self,
