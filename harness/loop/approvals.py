@@ -63,7 +63,7 @@ class Approvals:
         """Ask, unless it is asked already, wait for the answer, and record both."""
         if self._log.state.waiting.get(question.key) != question:
             self._log.emit(question)
-        decided = self._log.past.decision(question.key, question.number)
+        decided = self._log.past.calls.decision(question.key, question.number)
         if decided is None:
             if not self._log.past.live:
                 await anyio.sleep_forever()

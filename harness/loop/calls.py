@@ -120,14 +120,14 @@ class _Call:
     async def run(self, *, cut_off: bool) -> ToolOutput:
         """Return what the model is shown, having recorded the call and its whole result."""
         past = self.agent.log.past
-        recorded = None if past.check == "everything" else past.outcome(self.key, 1)
+        recorded = None if past.check == "everything" else past.calls.outcome(self.key, 1)
         if isinstance(recorded, ToolCallFinished) and recorded.external:
             refusal = self._refused_now() if past.check == "requests" and not cut_off else None
             if refusal is not None:
                 self._start(1)
                 return self._finish(refusal)
             # Whatever a changed team would say to the call: its result is history, as is what people said.
-            for event in past.asked_first(self.key):
+            for event in past.calls.asked_first(self.key):
                 self.agent.emit(event)
                 if isinstance(event, ApprovalDecided) and event.arguments is not None:
                     self.arguments = event.arguments
@@ -169,7 +169,7 @@ class _Call:
         return arguments
 
     def _refused_before(self, beginning: str) -> str | None:
-        outcome = self.agent.log.past.outcome(self.key, 1)
+        outcome = self.agent.log.past.calls.outcome(self.key, 1)
         if isinstance(outcome, ToolCallFinished) and outcome.error_type == "arguments":
             return outcome.shown if outcome.shown.startswith(beginning) else None
         return None
@@ -183,7 +183,7 @@ class _Call:
         proposed = ProposedCall(self.call.name, arguments, self.effect)
         verdict = self.agent.permissions.verdict(self.agent.lineage, proposed)
         decided = await self._recorded_permission(verdict.allow)
-        if decided is None and not past.begun(self.key, 1):
+        if decided is None and not past.calls.begun(self.key, 1):
             if verdict.allow == "no":
                 return _refusal("denied", verdict.reason)
             if verdict.allow == "ask":
@@ -214,14 +214,14 @@ class _Call:
         assert self.tool is not None
         past, approvals = self.agent.log.past, self.agent.approvals
         decided: ApprovalDecided | None = None
-        while question := past.question(self.key, self.questions + 1, "permission"):
+        while question := past.calls.question(self.key, self.questions + 1, "permission"):
             self.questions += 1
-            if allow != "ask" and past.live and past.decision(self.key, question.number) is None:
+            if allow != "ask" and past.live and past.calls.decision(self.key, question.number) is None:
                 decision = "approved" if allow == "yes" else "denied"
                 decided = approvals.settle(question, decision, by="team file")
             else:
                 decided = await self._decide(question)
-            if question.fingerprint != self.tool.fingerprint and not past.begun(self.key, 1):
+            if question.fingerprint != self.tool.fingerprint and not past.calls.begun(self.key, 1):
                 decided = None
         return decided
 
@@ -251,16 +251,16 @@ class _Call:
             self._start(attempt)
             if self.tool is None or not self.tool.external:
                 return await self._invoke(arguments, None)
-            outcome = past.outcome(self.key, attempt)
+            outcome = past.calls.outcome(self.key, attempt)
             if isinstance(outcome, ToolCallFinished):
                 return await self._recorded_output(outcome, attempt)
-            was_begun = past.check == "everything" and past.begun(self.key, attempt)
+            was_begun = past.check == "everything" and past.calls.begun(self.key, attempt)
             if was_begun:
                 self._go_through_questions(attempt, is_open=outcome is None)
             if outcome is None and self.effect == "once" and was_begun:
                 outcome = self._question("in_doubt", message="it had begun when its process ended")
             if outcome is None:
-                equal = past.reusable(self.call.name, self.arguments)
+                equal = past.calls.reusable(self.call.name, self.arguments)
                 if equal is not None:
                     return await self._recorded_output(equal, attempt)
                 try:
@@ -316,13 +316,13 @@ class _Call:
         except RecordEnds:
             await anyio.sleep_forever()
             raise
-        outcome = past.outcome(self.key, 1) if past.cuts else None
+        outcome = past.calls.outcome(self.key, 1) if past.cuts else None
         if outcome is not None and made_by_cut(outcome):
             await anyio.sleep_forever()
         return output
 
     async def _recorded_output(self, finished: ToolCallFinished, attempt: int) -> ToolOutput:
-        for event in self.agent.log.past.asked_meanwhile(self.key, attempt):
+        for event in self.agent.log.past.calls.asked_meanwhile(self.key, attempt):
             self.agent.emit(event)
         if finished.error_type == "cancelled":
             try:
@@ -360,7 +360,7 @@ class _Call:
     def _go_through_questions(self, attempt: int, *, is_open: bool) -> None:
         """Do again what an attempt asked before its process ended; take an answer that was left since."""
         past, approvals = self.agent.log.past, self.agent.approvals
-        for event in past.asked_meanwhile(self.key, attempt):
+        for event in past.calls.asked_meanwhile(self.key, attempt):
             self.agent.emit(event)
             if isinstance(event, ApprovalRequested):
                 self.asked_before.append(event)
@@ -383,7 +383,10 @@ class _Call:
         return None
 
     async def _decide(self, question: ApprovalRequested) -> ApprovalDecided:
-        if self.agent.log.past.live and self.agent.log.past.decision(question.key, question.number) is None:
+        if (
+            self.agent.log.past.live
+            and self.agent.log.past.calls.decision(question.key, question.number) is None
+        ):
             self.agent.begin_clock()
         async with self.agent.lent():
             return await self.agent.approvals.decide(question)
@@ -400,7 +403,7 @@ class _Call:
         self, kind: QuestionKind, *, message: str, expires_at: float | None = None
     ) -> ApprovalRequested:
         assert self.tool is not None
-        self.questions = max(self.questions, self.agent.log.past.questions(self.key)) + 1
+        self.questions = max(self.questions, self.agent.log.past.calls.questions(self.key)) + 1
         return ApprovalRequested(
             agent=self.agent.path,
             turn=self.turn,

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import orjson
-
 from harness.errors import Divergence
 from harness.events import (
     AgentRunFinished,
@@ -23,7 +21,6 @@ from harness.events import (
     ApprovalDecided,
     ApprovalRequested,
     CitationsVerified,
-    DeliverableRejected,
     EffectClass,
     EntryReplaced,
     Event,
@@ -32,13 +29,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
-    PlanCreated,
-    PlanExecuted,
-    PlanTaskFinished,
-    PlanTaskStarted,
-    QuestionKind,
     Recorded,
-    ReplanRequested,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -50,6 +41,8 @@ from harness.events import (
 )
 from harness.limits import NOTHING, Spent
 from harness.loop.cuts import Cuts, made_by_cut, upwards
+from harness.loop.lanes import Lane, lane_of
+from harness.loop.recorded_calls import RecordedCalls
 from harness.loop.recorded_counts import RecordedCounts
 from harness.messages import ToolDefinition
 
@@ -57,9 +50,6 @@ Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
 
 NO_BRIEFS: Mapping[str, str] = {}
-
-Lane = tuple[str, str]
-"""Agent path, and what goes on there beside its turns; events of one lane have one order."""
 
 
 class Diverged(Divergence):
@@ -130,14 +120,12 @@ class Past:
         self._differing: set[str] = set()
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
         self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
-        self._calls: dict[str, list[Event]] = defaultdict(list)
-        self._effects: dict[str, dict[str, EffectClass]] = defaultdict(dict)
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._spent_before: dict[tuple[str, int], dict[str, Spent]] = {}
         self._edits = list(edits)
         self._briefs = dict(briefs)
-        self._reusable = _results_by_call(reuse)
+        self.calls = RecordedCalls(reuse)
         self.counts = RecordedCounts(reports=check == "everything")
         for item in recorded:
             self._remember(item)
@@ -156,7 +144,7 @@ class Past:
     def effects(self, path: str) -> Mapping[str, EffectClass]:
         """Return the effect classes of the tools of the agent run at `path`, as far as they are known."""
         began = self._agents.get(path)
-        return began.effects if began and began.effects else self._effects[path]
+        return began.effects if began and began.effects else self.calls.effects(path)
 
     def granted(self, name: str) -> Sequence[str]:
         """Return the patterns of the tools that the recorded team gave the agent `name`."""
@@ -194,63 +182,6 @@ class Past:
         """Return how the model call of a turn ended."""
         return self._replies.get((path, turn))
 
-    def begun(self, key: str, attempt: int) -> bool:
-        """Return whether an earlier process began this attempt at a tool call."""
-        return self._after_start(key, attempt) is not None
-
-    def outcome(self, key: str, attempt: int) -> ToolCallFinished | ApprovalRequested | None:
-        """Return what an attempt came to: a result, or a question that a further attempt answers."""
-        for event in self._after_start(key, attempt) or ():
-            if isinstance(event, ToolCallFinished):
-                return event
-            if isinstance(event, ApprovalRequested) and not event.inline:
-                return event
-            if isinstance(event, ToolCallStarted):
-                break
-        return None
-
-    def asked_first(self, key: str) -> list[ApprovalRequested | ApprovalDecided]:
-        """Return the questions that were asked before a call began, with their answers."""
-        asked: list[ApprovalRequested | ApprovalDecided] = []
-        for event in self._calls.get(key, ()):
-            if isinstance(event, ToolCallStarted):
-                break
-            if isinstance(event, ApprovalRequested | ApprovalDecided):
-                asked.append(event)
-        return asked
-
-    def asked_meanwhile(self, key: str, attempt: int) -> list[ApprovalRequested | ApprovalDecided]:
-        """Return the questions an attempt raised while it went on, with their answers."""
-        found: list[ApprovalRequested | ApprovalDecided] = []
-        numbers: set[int] = set()
-        for event in self._after_start(key, attempt) or ():
-            if isinstance(event, ApprovalRequested) and event.inline:
-                numbers.add(event.number)
-                found.append(event)
-            elif isinstance(event, ApprovalDecided) and event.number in numbers:
-                found.append(event)
-            elif isinstance(event, ToolCallStarted):
-                break
-        return found
-
-    def question(self, key: str, number: int, kind: QuestionKind) -> ApprovalRequested | None:
-        """Return a question of a call, if it is of this kind."""
-        for event in self._calls.get(key, ()):
-            if isinstance(event, ApprovalRequested) and event.number == number:
-                return event if event.kind == kind else None
-        return None
-
-    def questions(self, key: str) -> int:
-        """Return how many questions a call has raised."""
-        return sum(isinstance(event, ApprovalRequested) for event in self._calls.get(key, ()))
-
-    def decision(self, key: str, number: int) -> ApprovalDecided | None:
-        """Return the answer to a question of a call."""
-        for event in self._calls.get(key, ()):
-            if isinstance(event, ApprovalDecided) and event.number == number:
-                return event
-        return None
-
     def spent(self, path: str) -> Spent:
         """Return what the agent run at `path` and all below it used up; the whole run's for no path."""
         return self._spent.get(path, NOTHING)
@@ -271,13 +202,6 @@ class Past:
     def brief(self, path: str) -> str | None:
         """Return what a fork tells a sub-agent instead of its brief."""
         return self._briefs.get(path)
-
-    def reusable(self, tool: str, arguments: str) -> ToolCallFinished | None:
-        """Return the result of an equal call, of several the next one, and the last one from then on."""
-        results = self._reusable.get((tool, canonical(arguments)))
-        if not results:
-            return None
-        return results.popleft() if len(results) > 1 else results[0]
 
     # --- what the loop does again ---
 
@@ -404,13 +328,6 @@ class Past:
 
     # --- reading the record ---
 
-    def _after_start(self, key: str, attempt: int) -> list[Event] | None:
-        events = self._calls.get(key, ())
-        for position, event in enumerate(events):
-            if isinstance(event, ToolCallStarted) and event.attempt == attempt:
-                return list(events[position + 1 :])
-        return None
-
     def _remember(self, item: Recorded) -> None:
         event = item.event
         self.counts.remember(event)
@@ -428,9 +345,7 @@ class Past:
             case RunFinished():
                 self.finished = event
             case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
-                self._calls[event.key].append(event)
-                if isinstance(event, ToolCallStarted):
-                    self._effects[event.agent].setdefault(event.tool, event.effect)
+                self.calls.remember(event)
             case ModelCallStarted() | ModelCallRetried() | ModelCallLost() | ModelCallFinished():
                 self._remember_model_call(item)
             case _:
@@ -491,72 +406,6 @@ class Past:
                     pass
         for path, since in began.items():
             self._spent[path].seconds = clock - since
-
-
-def lane_of(event: Event) -> Lane:
-    """Return the lane of an event: two events of one lane always come in the same order."""
-    lane = _LANES.get(type(event))
-    return lane(event) if lane is not None else (getattr(event, "agent", ""), "")
-
-
-def _lane_of_call(event: ToolCallStarted | ToolCallFinished | ApprovalRequested | ApprovalDecided) -> Lane:
-    return event.agent, event.key
-
-
-def _lane_of_task(event: PlanTaskStarted | PlanTaskFinished) -> Lane:
-    return event.agent, f"task {event.version} {event.task}"
-
-
-def _lane_of_plan(event: PlanCreated | PlanExecuted) -> Lane:
-    return event.agent, "plan"
-
-
-def _lane_of_replan(event: ReplanRequested) -> Lane:
-    return event.agent, "plan" if event.tasks else ""
-
-
-def _lane_of_deliverable(event: DeliverableRejected | CitationsVerified) -> Lane:
-    return event.agent, "deliverable"
-
-
-def _lane_of_run(event: Event) -> Lane:
-    return "", ""
-
-
-def _lane_of_environment(event: Event) -> Lane:
-    return "", "environment"
-
-
-_LANES: dict[type[Event], Callable[[Any], Lane]] = {
-    **dict.fromkeys((ToolCallStarted, ToolCallFinished, ApprovalRequested, ApprovalDecided), _lane_of_call),
-    **dict.fromkeys((PlanTaskStarted, PlanTaskFinished), _lane_of_task),
-    **dict.fromkeys((PlanCreated, PlanExecuted), _lane_of_plan),
-    ReplanRequested: _lane_of_replan,
-    **dict.fromkeys((DeliverableRejected, CitationsVerified), _lane_of_deliverable),
-    **dict.fromkeys((RunStarted, RunFinished), _lane_of_run),
-    **dict.fromkeys((ToolServerStarted, ToolServerFailed, RunResumed), _lane_of_environment),
-}
-"""By class, and not by matching, because every event asks; what is not in it is in its agent's own lane."""
-
-
-def canonical(arguments: str) -> str:
-    """Return JSON in one spelling, whatever the order of its keys; other text as it is."""
-    try:
-        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONDecodeError:
-        return arguments
-
-
-def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], deque[ToolCallFinished]]:
-    arguments: dict[str, str] = {}
-    results: dict[tuple[str, str], deque[ToolCallFinished]] = defaultdict(deque)
-    for item in recorded:
-        event = item.event
-        if isinstance(event, ToolCallStarted):
-            arguments[event.key] = canonical(event.arguments)
-        elif isinstance(event, ToolCallFinished) and event.external and event.error_type != "cancelled":
-            results[event.tool, arguments.get(event.key, "")].append(event)
-    return results
 
 
 def _request(event: Event) -> tuple[object, ...]:
