@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 
@@ -15,7 +15,6 @@ from harness.errors import (
     HarnessError,
     RequiredServerFailed,
     StoreError,
-    ToolError,
     innermost,
 )
 from harness.events import (
@@ -35,38 +34,24 @@ from harness.loop.approvals import Approvals
 from harness.loop.brief import render_brief
 from harness.loop.delegation import Delegation, describe
 from harness.loop.deliverable import Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
+from harness.loop.handles import read_result
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Diverged, RecordEnds
+from harness.loop.places import Places
 from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
 from harness.loop.state import Reading
-from harness.messages import Message, Reasoning, ToolDefinition, system, user
+from harness.messages import Message, ToolDefinition, system, user
 from harness.models.port import Model
 from harness.permissions import Permissions
 from harness.team import AgentSpec, LimitsSpec, Team
-from harness.tools.port import CallContext, Tool, ToolOutput
-from harness.tools.results import page
+from harness.tools.port import CallContext, Tool
 
 DEFAULT_TURNS = 100
 """Turns of one agent run where the team file sets no limit: a loop must end some time."""
 
 DEFAULT_DEPTH = 3
 DEFAULT_PARALLEL = 8
-
-_READ_RESULT = ToolDefinition(
-    "read_result",
-    "Read more of a result or a report by its handle.",
-    {
-        "type": "object",
-        "properties": {
-            "handle": {"type": "string"},
-            "offset": {"type": "integer", "minimum": 0, "description": "Characters to pass over."},
-            "limit": {"type": "integer", "minimum": 1, "maximum": 20000, "description": "Default 8000."},
-        },
-        "required": ["handle"],
-        "additionalProperties": False,
-    },
-)
 
 _FAILED = Report(status="failed", answer="", stop_reason="failed")
 
@@ -100,7 +85,7 @@ class TeamRun:
     """Returns the answers that other processes have left for this run."""
     permissions: Permissions = field(init=False)
     budget: Budget = field(init=False)
-    slots: anyio.Semaphore = field(init=False)
+    places: Places = field(init=False)
     activity: Activity = field(init=False)
     approvals: Approvals = field(init=False)
 
@@ -110,9 +95,7 @@ class TeamRun:
         self.budget = Budget("the run", self._timed(limits), spent=self.log.past.spent(""))
         self.activity = Activity(lambda: self.log.state.events)
         self.approvals = Approvals(self.log, self.answers)
-        self.slots = anyio.Semaphore(limits.parallel or DEFAULT_PARALLEL)
-        self._waiting: dict[str, int] = {}
-        self._own_places: dict[str, anyio.Semaphore] = {}
+        self.places = Places(limits.parallel or DEFAULT_PARALLEL, self._has_work)
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
         self._report_definitions: dict[int, ToolDefinition] = {}
@@ -226,7 +209,8 @@ class TeamRun:
         told = self.log.past.brief(path)
         brief = brief if told is None else replace(brief, objective=told)
         message = user(render_brief(brief))
-        async with self._own_place(parent, path), self._slot(parent, path), self._noting_divergence():
+        siblings = self.team.spec.agents[parent.lineage[-1]].limits.parallel
+        async with self.places.held(path, among_siblings=siblings), self._noting_divergence():
             try:
                 async with self._open(
                     name, path, message, parent=parent, brief=brief, call=call, task_id=task_id
@@ -258,36 +242,6 @@ class TeamRun:
         """Return whether there is more for the agent run at `path` to do than is recorded."""
         return self.log.past.live and not self.log.past.has_ended(path)
 
-    def _own_place(self, parent: AgentRun, path: str) -> AbstractAsyncContextManager[object]:
-        """Return one of the places that the parent's own limit leaves its sub-agents."""
-        allowed = self.team.spec.agents[parent.lineage[-1]].limits.parallel
-        if allowed is None or not self._has_work(path):
-            return nullcontext()
-        return self._own_places.setdefault(parent.path, anyio.Semaphore(allowed))
-
-    @asynccontextmanager
-    async def _slot(self, parent: AgentRun, path: str) -> AsyncGenerator[None]:
-        """Hold one of the places for agents at work; the waiting parent lends its own meanwhile."""
-        async with self._lent(parent.path), self.slots if self._has_work(path) else nullcontext():
-            yield
-
-    @asynccontextmanager
-    async def _lent(self, path: str) -> AsyncGenerator[None]:
-        """Let others have the place of a sub-agent that waits, for its own sub-agents or for a person."""
-        lends = "/" in path and self._has_work(path)
-        if lends:
-            self._waiting[path] = self._waiting.get(path, 0) + 1
-            if self._waiting[path] == 1:
-                self.slots.release()
-        try:
-            yield
-        finally:
-            if lends:
-                self._waiting[path] -= 1
-                if not self._waiting[path]:
-                    with anyio.CancelScope(shield=True):
-                        await self.slots.acquire()
-
     @asynccontextmanager
     async def _open(
         self,
@@ -309,7 +263,7 @@ class TeamRun:
         async with self._served(spec, path) as served:
             tools = [*served, *(delegation.tools() if delegation else ())]
             if tools:
-                tools.append(self._read_result(path))
+                tools.append(read_result(path, self.log.state))
             handing_in = deliverable.tool()
             if handing_in:
                 tools.append(handing_in)
@@ -331,7 +285,7 @@ class TeamRun:
                 notices=self.notices,
                 count_tokens=self.count_tokens,
                 parent=parent,
-                lent=partial(self._lent, path),
+                lent=partial(self.places.lent, path),
             )
             if delegation:
                 delegation.owner = agent
@@ -452,30 +406,6 @@ class TeamRun:
             if before is None or state.was_over(key, self.entry, before)
         ]
 
-    def _read_result(self, path: str) -> Tool:
-        """Return the tool that reads on in a shortened result, or in the work of a sub-agent."""
-
-        async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
-            text = self._resolve(path, context.turn, arguments["handle"])
-            return ToolOutput(page(text, arguments.get("offset", 0), arguments.get("limit", 8000)))
-
-        return Tool(_READ_RESULT, invoke, effect="read", external=False)
-
-    def _resolve(self, path: str, turn: int, handle: str) -> str:
-        """Return what a handle stands for, if it belongs to this agent run or one below it and is over."""
-        kind, _, place = handle.partition(":")
-        owner = place.rpartition("/turn-")[0] if kind == "result" else place
-        state = self.log.state
-        if owner == path or owner.startswith(f"{path}/"):
-            results = state.whole_results
-            if kind == "result" and place in results and state.was_over(place, path, turn):
-                return results[place]
-            agents = state.agents
-            if kind == "agent" and place in agents and place != path and state.was_over(place, path, turn):
-                entries = agents[place].window.entries
-                return "\n\n".join(f"[{entry.origin}]\n{_visible(entry.message)}" for entry in entries)
-        raise ToolError(f"there is nothing to read at {handle!r}")
-
     def _salvage(self, deliverable: StructuredAnswer, report: Report) -> Report:
         """Build what can be said from the reports that came back before the run was stopped."""
         evidence = [
@@ -514,10 +444,3 @@ class TeamRun:
 
 def _with_defaults(limits: LimitsSpec) -> LimitsSpec:
     return limits if limits.turns is not None else limits.model_copy(update={"turns": DEFAULT_TURNS})
-
-
-def _visible(message: Message) -> str:
-    """Return a message as another agent may read it: without thinking."""
-    parts = [part for part in message.parts if not isinstance(part, Reasoning)]
-    calls = [f"{call.name}({call.arguments})" for call in message.tool_calls]
-    return "\n".join([Message(message.role, tuple(parts)).text, *calls]).strip()
