@@ -1,0 +1,7 @@
+"""Context pollution: what fills windows without helping anybody."""
+
+from __future__ import annotations
+
+from harness.diagnosis.case import Detector
+
+POLLUTION: tuple[Detector, ...] = ()

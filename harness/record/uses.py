@@ -1,0 +1,79 @@
+"""What an agent did with what stood in its window.
+
+An entry is used by a later reply if the reply holds a distinctive value that the entry brought into the
+window, or several of the longer words that it brought. That is evidence of use, not proof; an entry without
+any of it was read for nothing as far as anybody can see.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from harness.record.run import AgentRecord, Entry
+from harness.record.values import values_and_words
+
+ENOUGH_WORDS = 3
+"""Words of an entry that a reply must share to count as having used it, if it shares no distinctive value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A reply used what an entry had brought."""
+
+    entry: Entry
+    by: Entry
+    """The reply."""
+    values: tuple[str, ...]
+    """Distinctive values it took over; empty if only words."""
+    words: int = 0
+
+
+class Uses:
+    """All uses within one agent run, from one pass over its entries in the order in which they came."""
+
+    def __init__(self, agent: AgentRecord) -> None:
+        self.by_entry: dict[int, list[Use]] = defaultdict(list)
+        """By number of the entry that was used."""
+        self.introduced: dict[str, Entry] = {}
+        """The entry that first brought each distinctive value into the window; it may be a reply."""
+        self.holders: dict[str, list[Entry]] = defaultdict(list)
+        """The entries, replies left out, in which each distinctive value stands, in order."""
+        self._words: dict[str, Entry] = {}
+        for entry in agent.entries:
+            self._take(entry)
+
+    def of(self, entry: Entry) -> list[Use]:
+        """Return by whom an entry was used."""
+        return self.by_entry.get(entry.number, [])
+
+    def _take(self, entry: Entry) -> None:
+        is_reply = entry.message.role == "assistant" and entry.origin != "summary"
+        values, words = values_and_words(entry.text)
+        if is_reply:
+            self._use(entry, values, words)
+        for value in values:
+            self.introduced.setdefault(value, entry)
+            if not is_reply:
+                self.holders[value].append(entry)
+        for word in words:
+            self._words.setdefault(word, entry)
+
+    def _use(self, reply: Entry, values: set[str], words: set[str]) -> None:
+        taken: dict[int, list[str]] = defaultdict(list)
+        shared: dict[int, int] = defaultdict(int)
+        sources: dict[int, Entry] = {}
+        for value in values:
+            source = self.introduced.get(value)
+            if source is not None:
+                sources[source.number] = source
+                taken[source.number].append(value)
+        for word in words:
+            source = self._words.get(word)
+            if source is not None:
+                sources[source.number] = source
+                shared[source.number] += 1
+        for number, source in sources.items():
+            found = tuple(sorted(taken.get(number, ())))
+            if found or shared[number] >= ENOUGH_WORDS:
+                self.by_entry[number].append(Use(source, reply, found, shared[number]))

@@ -1,0 +1,88 @@
+"""What is distinctive in a text: identifiers, paths, numbers, addresses; and the longer words.
+
+A distinctive value that stands in one tool's result and later in a call's arguments shows that the one
+fed the other, whatever the model says about it. Values are kept as they stand, numbers without their
+thousands separators; words are lower case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import orjson
+
+SHORTEST_WORD = 5
+_LONGEST = 200
+
+_TOKEN = re.compile(
+    r"""\d{1,3}(?:,\d{3})+(?:\.\d+)?      # 1,234,567.5
+      | [\w@#~][\w@#.:/~+%=&?-]*\w        # words, identifiers, paths, addresses, numbers
+    """,
+    re.VERBOSE,
+)
+_KEY = re.compile(r'"\s*:')
+_DISTINCTIVE = re.compile(r"\d|[_@/]|[a-z][A-Z]|\w\.\w+\.\w")
+_NUMBER = re.compile(r"[\d.,:%-]+")
+_DIGITS = re.compile(r"\d")
+
+
+def is_distinctive(token: str) -> bool:
+    """Return whether a token would hardly stand in two unrelated texts by chance."""
+    if len(token) < 3 or len(token) > _LONGEST or not _DISTINCTIVE.search(token):
+        return False
+    if _NUMBER.fullmatch(token):
+        return len(_DIGITS.findall(token)) >= 3 and not _is_round(token)
+    return len(token) >= 4
+
+
+def _is_round(number: str) -> bool:
+    """Return whether a number is one that people write without having read it, such as 100 or 2000."""
+    digits = number.replace(",", "")
+    return digits.isdigit() and len(digits.rstrip("0")) <= 1
+
+
+def tokens(text: str) -> Iterator[str]:
+    """Yield the tokens of a text; keys of JSON objects are left out."""
+    for match in _TOKEN.finditer(text):
+        if text.startswith('"', match.end()) and _KEY.match(text, match.end()):
+            continue
+        token = match.group()
+        yield token.replace(",", "") if "," in token else token
+
+
+def values_and_words(text: str) -> tuple[set[str], set[str]]:
+    """Return the distinctive values of a text, and its words of five letters or more in lower case."""
+    values: set[str] = set()
+    words: set[str] = set()
+    for token in tokens(text):
+        if is_distinctive(token):
+            values.add(token)
+        elif len(token) >= SHORTEST_WORD and token.isalpha():
+            words.add(token.lower())
+    return values, words
+
+
+def argument_values(arguments: str) -> dict[str, str]:
+    """Return the scalar values of a call's arguments by their path, such as `items.0.id`; `{}` if they are no JSON."""
+    try:
+        parsed = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return {}
+    leaves: dict[str, str] = {}
+    _walk(parsed, "", leaves)
+    return leaves
+
+
+def _walk(value: Any, path: str, leaves: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        for key, item in cast("dict[str, Any]", value).items():
+            _walk(item, f"{path}.{key}" if path else key, leaves)
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("list[Any]", value)):
+            _walk(item, f"{path}.{index}" if path else str(index), leaves)
+    elif isinstance(value, bool) or value is None:
+        return
+    else:
+        leaves[path] = str(value)
