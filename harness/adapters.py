@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from harness.events import Event
+from harness.loop.room import SUMMARISER
 from harness.messages import Message, Text, ToolCall
 from harness.models.port import Model, Price
 from harness.team import ModelSpec, ServerSpec, TeamSpec
@@ -37,9 +38,9 @@ def build_model(spec: ModelSpec) -> Model:
 
 
 def build_models(spec: TeamSpec, given: Mapping[str, Model]) -> dict[str, Model]:
-    """Return a model for every agent, by agent name.
+    """Return a model for every agent, by agent name, and those that sum up windows as `model:NAME`.
 
-    Agents that name the same entry of `models:` share one model and its connections.
+    All that name the same entry of `models:` share one model and its connections.
 
     Args:
         given: Models to use instead, by the name of an agent or of an entry of `models:`.
@@ -56,7 +57,18 @@ def build_models(spec: TeamSpec, given: Mapping[str, Model]) -> dict[str, Model]
             if name not in built:
                 built[name] = build_model(spec.models[name])
             by_agent[agent] = built[name]
+    for name in _summarisers(spec):
+        if name in given:
+            by_agent[f"{SUMMARISER}{name}"] = given[name]
+        else:
+            by_agent[f"{SUMMARISER}{name}"] = built.get(name) or build_model(spec.models[name])
     return by_agent
+
+
+def _summarisers(spec: TeamSpec) -> set[str]:
+    contexts = [context for agent in spec.agents if (context := spec.context_of(agent)) is not None]
+    strategies = [strategy for context in contexts for strategy in context.strategies]
+    return {one.summarise.model for one in strategies if one.summarise and one.summarise.model}
 
 
 def _default_model(spec: TeamSpec) -> str:

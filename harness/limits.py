@@ -92,6 +92,28 @@ class Budget:
             if budget is self or budget.parent is None:
                 budget.turns += 1
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether the limits in turns allow another one."""
+        return all(
+            budget.limits.turns is None or budget.turns < budget.limits.turns
+            for budget in self._upwards()
+            if budget is self or budget.parent is None
+        )
+
+    def reserve(self, next_tokens: int) -> None:
+        """Set tokens apart for a call that is no turn.
+
+        Raises:
+            LimitReached: It would pass a limit here or above.
+        """
+        self._release()
+        for budget in self._upwards():
+            budget._check(budget.usage.total_tokens + budget._reserved + next_tokens, budget.cost)
+        self._held = next_tokens
+        for budget in self._upwards():
+            budget._reserved += next_tokens
+
     def admit_again(self, before: Mapping[str, Spent], next_tokens: int) -> None:
         """Decide about a turn that is recorded, from what had been used up before it.
 

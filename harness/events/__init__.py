@@ -49,6 +49,13 @@ from harness.events.values import (
     RunStopReason,
     Status,
 )
+from harness.events.windows import (
+    CompactionReason,
+    EntryChange,
+    SummaryFinished,
+    SummaryStarted,
+    WindowCompacted,
+)
 
 Event = (
     RunStarted
@@ -58,6 +65,9 @@ Event = (
     | AgentRunFinished
     | EntryAppended
     | EntryReplaced
+    | WindowCompacted
+    | SummaryStarted
+    | SummaryFinished
     | TurnStarted
     | TurnFinished
     | ModelCallStarted
@@ -94,6 +104,11 @@ class Recorded:
 
 
 __all__ = [
+    "WindowCompacted",
+    "SummaryStarted",
+    "SummaryFinished",
+    "EntryChange",
+    "CompactionReason",
     "AgentRunFinished",
     "AgentRunStarted",
     "Ancestry",

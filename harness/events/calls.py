@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from harness.events.values import Decision, EffectClass, QuestionKind
@@ -26,6 +26,11 @@ class ModelCallStarted:
     digest: str
     """Hash of the whole request: tools and entries in order."""
     tool_choice: str = "auto"
+    prefix_tokens: int | None = field(default=None, compare=False)
+    """How many of them repeat the beginning of the agent's last request, which a provider's cache may hold.
+
+    Follows from the windows, so it is not held against the record; None where it was not recorded.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from harness.context.counting import message_tokens
 from harness.errors import LimitReached, ModelError
 from harness.events import (
     AgentRunFinished,
@@ -17,6 +18,7 @@ from harness.events import (
     LimitWasReached,
     ReplanRequested,
     Report,
+    WindowCompacted,
 )
 from harness.limits import Budget
 from harness.loop.activity import Activity
@@ -26,18 +28,17 @@ from harness.loop.deliverable import Deliverable
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
+from harness.loop.room import Room
 from harness.loop.state import AgentState
 from harness.loop.turn import take_turn
-from harness.messages import Message, Text, ToolCall, ToolResult, user
+from harness.messages import Message, user
 from harness.models.port import Model, Transcript
 from harness.permissions import Permissions
 from harness.tools.port import Tool
+from harness.tools.results import MAX_RESULT_CHARACTERS, shorten
 
 IDENTICAL_FAILURES = 3
 """A call that fails the same way this often is not tried a fourth time without a new plan."""
-
-MESSAGE_TOKENS = 4
-"""What a message costs beyond its text."""
 
 
 class StuckError(ModelError):
@@ -66,6 +67,8 @@ class AgentRun:
     count_tokens: CountTokens
     lent: Callable[[], AbstractAsyncContextManager[None]]
     """Lets others have its place among the agents at work while it waits for a person."""
+    room: Room | None = None
+    """How its window is kept small; None if it is not."""
     parent: AgentRun | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Within it the agent works; its budget's time ends it."""
@@ -85,17 +88,25 @@ class AgentRun:
         recorded = self.log.past.counts.entry(self.path, number, message)
         if recorded is not None:
             message = recorded.message
-        tokens = recorded.tokens if recorded else message_tokens(message, self.count_tokens)
+        tokens = recorded.tokens if recorded else self.tokens_of(message)
         self.emit(EntryAppended(agent=self.path, entry=number, origin=origin, message=message, tokens=tokens))
         self.transcript.append(message)
 
-    def change(self, changes: Sequence[EntryReplaced]) -> None:
+    def tokens_of(self, message: Message) -> int:
+        """Return our count of what a message takes in a request."""
+        sends_reasoning = self.transcript.sends_reasoning
+        return message_tokens(message, self.count_tokens, sends_reasoning=sends_reasoning)
+
+    def shortened(self, text: str, call: str) -> str | None:
+        """Return head and tail of a tool result that is large; None if it is shown as it is."""
+        limit = self.room.longest_result if self.room is not None else None
+        return shorten(text, f"result:{call}", limit=limit or MAX_RESULT_CHARACTERS)
+
+    def change(self, changes: Sequence[EntryReplaced | WindowCompacted]) -> None:
         """Change entries of the window, and write the transcript anew."""
         for change in changes:
             self.emit(change)
-        self.transcript = self.model.open([tool.definition for tool in self.tools.values()])
-        for entry in self.state.window.entries:
-            self.transcript.append(entry.message)
+        self.transcript = self.transcript.reopened(entry.message for entry in self.state.window.entries)
 
     @asynccontextmanager
     async def outside(self) -> AsyncGenerator[None]:
@@ -146,6 +157,10 @@ class AgentRun:
     def request_tokens(self) -> int:
         """Return our count of the tokens the next request will hold."""
         return self.state.window.tokens + self.definition_tokens
+
+    def prefix_tokens(self) -> int:
+        """Return how many of them the last request began with as well; 0 before the first."""
+        return self.state.window.repeated + self.definition_tokens if self.state.asked_tokens else 0
 
 
 async def run_agent(agent: AgentRun) -> Report:
@@ -278,25 +293,6 @@ def _is_empty(message: Message) -> bool:
 
 def _is_answer(message: Message) -> bool:
     return message.role == "assistant" and bool(message.text.strip()) and not message.tool_calls
-
-
-def message_tokens(message: Message, count: CountTokens) -> int:
-    """Return our count of a message's tokens."""
-    return MESSAGE_TOKENS + sum(_part_tokens(part, count) for part in message.parts)
-
-
-def _part_tokens(part: object, count: CountTokens) -> int:
-    if isinstance(part, Text):
-        return count(part.text)
-    if isinstance(part, ToolCall):
-        return count(part.arguments) + count(part.name)
-    if isinstance(part, ToolResult):
-        return count(part.text) + IMAGE_TOKENS * len(part.images)
-    return IMAGE_TOKENS
-
-
-IMAGE_TOKENS = 800
-"""What an image is taken to cost until a provider says otherwise."""
 
 
 def tokens_of_definitions(tools: Sequence[Tool], count: CountTokens) -> int:

@@ -46,7 +46,6 @@ from harness.tools.port import (
     Tool,
     ToolOutput,
 )
-from harness.tools.results import shorten
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -438,7 +437,7 @@ class _Call:
         """Record the result; return it as the model sees it, shortened if it is large."""
         if external is None:
             external = self.tool is not None and self.tool.external
-        short = shorten(output.text, f"result:{self.key}") if external else None
+        short = self.agent.shortened(output.text, self.key) if external else None
         self.agent.emit(
             ToolCallFinished(
                 agent=self.agent.path,

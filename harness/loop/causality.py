@@ -29,6 +29,8 @@ from harness.events import (
     Recorded,
     ReplanRequested,
     RunFinished,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     ToolCallStarted,
 )
@@ -252,11 +254,13 @@ def _in_lane(events: Iterable[Recorded]) -> Iterator[Recorded]:
     asked: Recorded | None = None
     for item in events:
         match item.event:
-            case ModelCallStarted():
+            case ModelCallStarted() | SummaryStarted():
                 asked = item
-            case ModelCallLost():
+            case ModelCallLost() | SummaryFinished(error_type="lost"):
                 asked = None
-            case ModelCallFinished(error_type=error_type) if error_type not in ("", "cancelled") and asked:
+            case ModelCallFinished(error_type=error_type) | SummaryFinished(error_type=error_type) if (
+                error_type not in ("", "cancelled") and asked
+            ):
                 yield asked
             case event if _is_circumstance(event):
                 yield item
@@ -277,7 +281,7 @@ def _is_circumstance(event: Event) -> bool:
 
 def _is_paid(event: Event) -> bool:
     match event:
-        case ModelCallFinished():
+        case ModelCallFinished() | SummaryFinished():
             return not event.error_type
         case ToolCallFinished():
             return event.external and event.error_type != "cancelled"

@@ -18,6 +18,7 @@ from harness.events import (
     LimitWasReached,
     ModelCallFinished,
     Recorded,
+    SummaryFinished,
     ToolCallFinished,
 )
 
@@ -104,7 +105,7 @@ class Cuts:
 def made_by_cut(event: Event) -> bool:
     """Return whether `event` says that something was cut short because time was up."""
     match event:
-        case ToolCallFinished() | ModelCallFinished():
+        case ToolCallFinished() | ModelCallFinished() | SummaryFinished():
             return event.error_type == "cancelled"
         case AgentRunFinished():
             return event.report.stop_reason.startswith(_LIMIT)

@@ -33,6 +33,7 @@ from harness.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SummaryFinished,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
@@ -43,6 +44,7 @@ from harness.limits import NOTHING, Spent
 from harness.loop.cuts import Cuts, made_by_cut, upwards
 from harness.loop.lanes import Lane, lane_of
 from harness.loop.recorded_calls import RecordedCalls
+from harness.loop.recorded_compactions import RecordedCompactions
 from harness.loop.recorded_counts import RecordedCounts
 from harness.messages import ToolDefinition
 
@@ -126,6 +128,7 @@ class Past:
         self._edits = list(edits)
         self._briefs = dict(briefs)
         self.calls = RecordedCalls(reuse)
+        self.compactions = RecordedCompactions()
         self.counts = RecordedCounts(reports=check == "everything")
         for item in recorded:
             self._remember(item)
@@ -331,6 +334,7 @@ class Past:
     def _remember(self, item: Recorded) -> None:
         event = item.event
         self.counts.remember(event)
+        self.compactions.remember(event)
         match event:
             case ToolServerStarted() | ToolServerFailed() | RunResumed():
                 self.environment.append(event)
@@ -391,7 +395,7 @@ class Past:
             match event:
                 case AgentRunStarted():
                     began[event.agent] = clock
-                case ModelCallFinished() | ModelCallLost():
+                case ModelCallFinished() | ModelCallLost() | SummaryFinished():
                     for path in (*upwards(event.agent), ""):
                         self._spent[path].usage += event.usage
                         self._spent[path].cost += event.cost or 0.0

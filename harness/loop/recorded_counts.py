@@ -16,6 +16,7 @@ from harness.events import (
     Event,
     ModelCallStarted,
     ToolCallFinished,
+    WindowCompacted,
 )
 from harness.messages import Message, ToolDefinition
 
@@ -86,6 +87,9 @@ class RecordedCounts:
                 self._resize(event.agent, event.entry, event.tokens)
             case EntryReplaced():
                 self._resize(event.agent, event.entry, event.tokens)
+            case WindowCompacted():
+                for change in event.changes:
+                    self._resize(event.agent, change.entry, change.tokens)
             case ModelCallStarted():
                 if event.agent not in self._definitions:
                     window = self._windows.get(event.agent, 0)

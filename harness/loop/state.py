@@ -39,14 +39,20 @@ from harness.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
     ToolServerStarted,
     TurnFinished,
     TurnStarted,
+    WindowCompacted,
 )
 from harness.messages import ToolDefinition, Usage
+
+LARGEST_SCALE = 2.0
+"""The most that a provider is believed to count for one token of ours."""
 
 
 @dataclass
@@ -74,6 +80,18 @@ class AgentState:
     """Status of the tasks of the newest plan."""
     replans: list[ReplanRequested] = field(default_factory=list[ReplanRequested])
     calling_model: bool = False
+    results: int = 0
+    """How many results of this turn's calls are in the window."""
+    asked_tokens: int = 0
+    """Our count of the last request."""
+    scale: float = 1.0
+    """How many tokens the provider counted in the last request for each of ours, if they were more."""
+    refused_tokens: int | None = None
+    """Our count of the smallest request that the provider refused as too long."""
+    refusals: int = 0
+    """How many requests it refused so since the last reply."""
+    compacted_to: int = 0
+    """Our count of the request after the last compaction."""
     report: Report | None = None
     """Set once it has ended."""
 
@@ -181,11 +199,42 @@ def _agent_run_finished(state: RunState, event: AgentRunFinished) -> None:
 
 
 def _entry_appended(state: RunState, event: EntryAppended) -> None:
-    state.agents[event.agent].window.append(Entry(event.origin, event.message, event.tokens, event.entry))
+    agent = state.agents[event.agent]
+    call = ""
+    if event.message.role == "tool":
+        # Results come in the order of the calls, so that their place says which call they answer.
+        call = f"{event.agent}/turn-{agent.turns}/{agent.results}"
+        agent.results += 1
+    agent.window.append(Entry(event.origin, event.message, event.tokens, event.entry, agent.turns, call))
 
 
 def _entry_replaced(state: RunState, event: EntryReplaced) -> None:
     state.agents[event.agent].window.replace(event.entry, event.message, event.tokens)
+
+
+def _window_compacted(state: RunState, event: WindowCompacted) -> None:
+    agent = state.agents[event.agent]
+    agent.window.compact(event.changes)
+    agent.compacted_to = event.after
+
+
+def _summary_started(state: RunState, event: SummaryStarted) -> None:
+    state.agents[event.agent].calling_model = True
+
+
+def _summary_finished(state: RunState, event: SummaryFinished) -> None:
+    agent = state.agents[event.agent]
+    agent.calling_model = False
+    _charge(state, agent, event.usage, event.cost)
+
+
+def _charge(state: RunState, agent: AgentState, usage: Usage, cost: float | None) -> None:
+    agent.usage += usage
+    state.usage += usage
+    if cost is None:
+        state.unpriced = True
+    else:
+        agent.cost += cost
 
 
 def _approval_requested(state: RunState, event: ApprovalRequested) -> None:
@@ -201,33 +250,34 @@ def _run_resumed(state: RunState, event: RunResumed) -> None:
 
 
 def _turn_started(state: RunState, event: TurnStarted) -> None:
-    state.agents[event.agent].turns = event.turn
+    agent = state.agents[event.agent]
+    agent.turns = event.turn
+    agent.results = 0
 
 
 def _model_call_started(state: RunState, event: ModelCallStarted) -> None:
-    state.agents[event.agent].calling_model = True
+    agent = state.agents[event.agent]
+    agent.calling_model = True
+    agent.asked_tokens = event.input_tokens
+    agent.window.was_sent()
 
 
 def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
     agent = state.agents[event.agent]
     agent.calling_model = False
-    agent.usage += event.usage
-    state.usage += event.usage
-    if event.cost is None:
-        state.unpriced = True
-    else:
-        agent.cost += event.cost
+    _charge(state, agent, event.usage, event.cost)
     state.notes.update(event.notes)
+    if event.error_type == "ContextOverflow":
+        agent.refusals += 1
+        agent.refused_tokens = min(agent.asked_tokens, agent.refused_tokens or agent.asked_tokens)
+    elif not event.error_type:
+        agent.refusals = 0
+        if not event.usage.estimated and agent.asked_tokens:
+            agent.scale = min(LARGEST_SCALE, max(1.0, event.usage.input_tokens / agent.asked_tokens))
 
 
 def _model_call_lost(state: RunState, event: ModelCallLost) -> None:
-    agent = state.agents[event.agent]
-    agent.usage += event.usage
-    state.usage += event.usage
-    if event.cost is None:
-        state.unpriced = True
-    else:
-        agent.cost += event.cost
+    _charge(state, state.agents[event.agent], event.usage, event.cost)
 
 
 def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
@@ -278,6 +328,9 @@ _APPLY = {
     AgentRunFinished: _agent_run_finished,
     EntryAppended: _entry_appended,
     EntryReplaced: _entry_replaced,
+    WindowCompacted: _window_compacted,
+    SummaryStarted: _summary_started,
+    SummaryFinished: _summary_finished,
     TurnStarted: _turn_started,
     TurnFinished: _nothing,
     ModelCallStarted: _model_call_started,

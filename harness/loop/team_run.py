@@ -40,6 +40,7 @@ from harness.loop.past import Diverged, RecordEnds
 from harness.loop.places import Places
 from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
+from harness.loop.room import SUMMARISER, Room
 from harness.loop.state import Reading
 from harness.messages import Message, ToolDefinition, system, user
 from harness.models.port import Model
@@ -72,7 +73,7 @@ class TeamRun:
 
     team: Team
     models: Mapping[str, Model]
-    """By agent name."""
+    """By agent name, and `model:NAME` for those that sum up windows."""
     tools: ScopedTools
     log: RunLog
     notices: Notices
@@ -284,6 +285,7 @@ class TeamRun:
                 log=self.log,
                 notices=self.notices,
                 count_tokens=self.count_tokens,
+                room=self._room(name),
                 parent=parent,
                 lent=partial(self.places.lent, path),
             )
@@ -359,9 +361,22 @@ class TeamRun:
                 effects=before.effects
                 if before
                 else {tool.definition.name: tool.effect for tool in tools if tool.external},
-                context_window=before.context_window if before else agent.model.context_window,
+                context_window=before.context_window if before else _window_of(agent),
             )
         )
+
+    def _room(self, name: str) -> Room | None:
+        """Return how the window of an agent run is kept small, as far as the team file says."""
+        spec = self.team.spec.context_of(name)
+        if spec is None:
+            return None
+        summarisers = {
+            key.removeprefix(SUMMARISER): model
+            for key, model in self.models.items()
+            if key.startswith(SUMMARISER)
+        }
+        known = [tokens for tokens in (spec.window, self.models[name].context_window) if tokens is not None]
+        return Room(spec, min(known, default=None), summarisers)
 
     def _tokens_of(self, path: str, tools: Sequence[Tool]) -> int:
         """Return our count of the definitions' tokens, made once for agents that share them."""
@@ -440,6 +455,10 @@ class TeamRun:
             cost=None if state.unpriced else state.cost,
             error=error,
         )
+
+
+def _window_of(agent: AgentRun) -> int | None:
+    return agent.room.window if agent.room is not None else agent.model.context_window
 
 
 def _with_defaults(limits: LimitsSpec) -> LimitsSpec:

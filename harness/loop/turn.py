@@ -17,6 +17,8 @@ from harness.events import (
     TurnStarted,
 )
 from harness.loop.calls import run_calls
+from harness.loop.compaction import make_room, may_try_again
+from harness.loop.pricing import cost_of
 from harness.messages import Message, Reasoning, StopReason, Usage, user
 from harness.models.port import CallOptions, Retrying, TextDelta
 
@@ -27,14 +29,27 @@ if TYPE_CHECKING:
 async def take_turn(agent: AgentRun) -> Message:
     """Return the model's reply once everything it caused is in the window.
 
+    Room is made in the window beforehand; a request that the provider refuses as too long is made again,
+    once, as a turn of its own with more room.
+
     Raises:
         LimitReached: The budget allows no further turn; nothing was sent.
         ModelError: The model could not answer.
     """
     turn = agent.state.turns + 1
+    changes = agent.log.past.edits(agent.path, turn)
+    if changes:
+        agent.change(changes)
+    await make_room(agent, turn)
     _admit(agent, turn)
     agent.emit(TurnStarted(agent=agent.path, turn=turn))
-    reply, stop_reason = await _ask(agent, turn)
+    try:
+        reply, stop_reason = await _ask(agent, turn)
+    except ContextOverflow:
+        if not may_try_again(agent):
+            raise
+        agent.emit(TurnFinished(agent=agent.path, turn=turn))
+        return await take_turn(agent)
     if stop_reason == "refusal":
         raise ModelError(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
     agent.append("assistant", reply)
@@ -47,7 +62,7 @@ async def take_turn(agent: AgentRun) -> Message:
 
 
 def _admit(agent: AgentRun, turn: int) -> None:
-    """Change the window if a fork asks for it here, and let the budgets decide about the turn.
+    """Let the budgets decide about the turn.
 
     What they decided about a recorded turn holds, as what it used up is theirs already; but those of a
     changed team decide anew.
@@ -56,9 +71,6 @@ def _admit(agent: AgentRun, turn: int) -> None:
         LimitReached: A budget, or the record, does not allow the turn.
     """
     past = agent.log.past
-    changes = past.edits(agent.path, turn)
-    if changes:
-        agent.change(changes)
     if past.turn_begun(agent.path, turn):
         if past.check == "requests":
             agent.budget.admit_again(past.spent_before(agent.path, turn), agent.request_tokens())
@@ -83,6 +95,7 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
             entries=len(agent.state.window.entries),
             input_tokens=input_tokens,
             digest=agent.transcript.digest(),
+            prefix_tokens=agent.prefix_tokens(),
         )
     )
     past = agent.log.past
@@ -120,11 +133,14 @@ def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
     """
     past, model = agent.log.past, agent.model
     overflow = None if past.call_begun(agent.path, turn) else past.counts.overflow(agent.path, turn)
-    if overflow is None and model.context_window is not None and input_tokens > model.context_window:
-        overflow = (
-            f"the window of {agent.path} holds about {input_tokens:,} tokens; "
-            f"{model.name} takes {model.context_window:,}"
-        )
+    most = agent.room.window if agent.room is not None else model.context_window
+    refused = agent.state.refused_tokens if agent.room is not None else None
+    holds = f"the window of {agent.path} holds about {input_tokens:,} tokens"
+    if overflow is None and most is not None and input_tokens > most:
+        whose = "the team file allows" if most != model.context_window else f"{model.name} takes"
+        overflow = f"{holds}; {whose} {most:,}"
+    elif overflow is None and refused is not None and input_tokens >= refused:
+        overflow = f"{holds}; {model.name} refused {refused:,}"
     if overflow is not None:
         raise ContextOverflow(overflow)
 
@@ -157,7 +173,7 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinis
     async with agent.outside():
         response = await agent.model.respond(agent.transcript, CallOptions(), observe)
     usage = response.usage or _estimate(agent, response.message, input_tokens)
-    cost = _cost(agent, usage)
+    cost = cost_of(agent.model, usage)
     agent.budget.spend(usage, cost or 0.0)
     return ModelCallFinished(
         agent=agent.path,
@@ -172,17 +188,10 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinis
     )
 
 
-def _cost(agent: AgentRun, usage: Usage) -> float | None:
-    price = agent.model.price
-    if price is not None:
-        return price.cost(usage)
-    return 0.0 if agent.model.provider in ("offline", "scripted") else None
-
-
 def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int) -> None:
     """Count what a call may have cost whose reply died with its process."""
     usage = Usage(input_tokens, calls=1, estimated=True)
-    cost = _cost(agent, usage)
+    cost = cost_of(agent.model, usage)
     agent.budget.spend(usage, cost or 0.0)
     agent.emit(ModelCallLost(agent=agent.path, turn=turn, usage=usage, cost=cost))
 

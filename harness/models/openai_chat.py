@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,7 +200,10 @@ class _ChatTranscript:
     into a user message before the next message of another role, or at the end of the request.
     """
 
+    sends_reasoning = False
+
     def __init__(self, head: bytes, tools: Sequence[ToolDefinition]) -> None:
+        self._tools = tools
         self.name_of: dict[str, str] = {}
         """The project's name for each name on the wire."""
         self._wire_names: dict[str, str] = {}
@@ -242,6 +245,14 @@ class _ChatTranscript:
         running = self._hash.copy()
         running.update(encode_json(self._images_message()))
         return running.hexdigest()
+
+    def reopened(self, messages: Iterable[Message]) -> _ChatTranscript:
+        """Return the same conversation with other messages; ids of calls that left it stay used."""
+        again = _ChatTranscript(self._head, self._tools)
+        again._call_ids |= self._call_ids
+        for message in messages:
+            again.append(message)
+        return again
 
     def request(self, tail: bytes) -> Pieces:
         """Return the body of a request for a reply to what is here now."""

@@ -6,7 +6,7 @@ it once, so that a turn costs what is new and not what is old.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -80,12 +80,19 @@ class ModelResponse:
 class Transcript(Protocol):
     """One agent's conversation in one model's wire form; append-only."""
 
+    sends_reasoning: bool
+    """Whether requests hold the thinking of earlier turns, which then has its size."""
+
     def append(self, message: Message) -> None:
         """Add a message, encoding it now and never again."""
         ...
 
     def digest(self) -> str:
         """Return a hash of the tools and all messages, at a cost that does not depend on their number."""
+        ...
+
+    def reopened(self, messages: Iterable[Message]) -> Transcript:
+        """Return the same conversation with other messages, after its window was changed."""
         ...
 
 

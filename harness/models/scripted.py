@@ -5,8 +5,8 @@ lead = scripted(calls("delegate", agent="scout", objective="find X"), says("X is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import anyio.lowlevel
 import orjson
@@ -100,6 +100,13 @@ class _ScriptedTranscript(MessageTranscript):
         if message.role == "assistant" and not follows_earlier:
             self._appended += 1
             self.replies_given = max(self.replies_given, self._appended)
+
+    def reopened(self, messages: Iterable[Message]) -> Self:
+        """Return the same conversation with other messages, at the same place of the script."""
+        again = super().reopened(messages)
+        again.replies_given = max(self.replies_given, again.replies_given)
+        again._appended = self._appended
+        return again
 
 
 def _with_call_ids(message: Message, position: int) -> Message:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 import orjson
 
@@ -12,6 +13,8 @@ from harness.messages import Message, ToolDefinition
 
 class MessageTranscript:
     """Keeps the messages as they are, with a running hash."""
+
+    sends_reasoning = False
 
     def __init__(self, tools: Sequence[ToolDefinition]) -> None:
         self.tools = tuple(tools)
@@ -32,3 +35,10 @@ class MessageTranscript:
     def digest(self) -> str:
         """Return a hash of the tools and of all messages."""
         return self._hash.hexdigest()
+
+    def reopened(self, messages: Iterable[Message]) -> Self:
+        """Return the same conversation with other messages."""
+        again = type(self)(self.tools)
+        for message in messages:
+            again.append(message)
+        return again

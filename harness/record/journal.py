@@ -22,6 +22,7 @@ from harness.events import (
     RunStarted,
     ToolCallFinished,
     ToolCallStarted,
+    WindowCompacted,
 )
 from harness.loop.state import effective
 from harness.messages import ToolResult
@@ -158,6 +159,18 @@ def _entry_replaced(reading: _Reading, event: EntryReplaced, at: float) -> None:
             old.replaced_by.call = old.call
 
 
+def _window_compacted(reading: _Reading, event: WindowCompacted, at: float) -> None:
+    for change in event.changes:
+        replaced = EntryReplaced(
+            agent=event.agent,
+            entry=change.entry,
+            message=change.message,
+            tokens=change.tokens,
+            reason=change.strategy,
+        )
+        _entry_replaced(reading, replaced, at)
+
+
 def _report_pieces(event: EntryAppended) -> tuple[Piece, ...] | None:
     """Divide the result of a plan among the sub-agents whose reports stand in it."""
     result = event.message.parts[0]
@@ -264,6 +277,7 @@ _READ: dict[type, Callable[..., None]] = {
     AgentRunFinished: _agent_finished,
     EntryAppended: _entry_appended,
     EntryReplaced: _entry_replaced,
+    WindowCompacted: _window_compacted,
     ModelCallStarted: _model_call_started,
     ModelCallRetried: _model_call_retried,
     ModelCallFinished: _model_call_finished,

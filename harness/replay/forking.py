@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.context.counting import message_tokens
 from harness.context.window import Entry, Window
 from harness.errors import UsageError
 from harness.events import (
@@ -15,10 +16,12 @@ from harness.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     TurnStarted,
+    WindowCompacted,
 )
-from harness.loop.agent import message_tokens
 from harness.loop.causality import Causality
 from harness.loop.past import Past
 from harness.loop.state import RunState, effective, fold
@@ -90,9 +93,10 @@ def plan_fork(
     assert isinstance(started, RunStarted)
     counted = list(effective(recorded))
     causality = Causality(counted)
-    seed = _find_turn(counted, at)
-    assert isinstance(seed.event, TurnStarted)
-    path, turn = seed.event.agent, seed.event.turn
+    began = _find_turn(counted, at)
+    assert isinstance(began.event, TurnStarted)
+    path, turn = began.event.agent, began.event.turn
+    seed = _first_for(counted, began)
     gone = {*causality.stop(), *causality.consequences(seed)}
     kept = [
         _with_result(item, changes.results)
@@ -139,6 +143,20 @@ def _find_turn(counted: Sequence[Recorded], at: str) -> Recorded:
             turns[item.event.agent] = item.event.turn
     listed = "\n".join(f"  {agent}/turn-1 … turn-{last}" for agent, last in list(turns.items())[:12])
     raise UsageError(f"this run has no turn {at}; its turns are:\n{listed}")
+
+
+def _first_for(counted: Sequence[Recorded], began: Recorded) -> Recorded:
+    """Return the first event that came of a turn: the fork makes room for it in its own way."""
+    assert isinstance(began.event, TurnStarted)
+    place = began.event.agent, began.event.turn
+    for item in counted:
+        event = item.event
+        if (
+            isinstance(event, WindowCompacted | SummaryStarted | SummaryFinished)
+            and (event.agent, event.turn) == place
+        ):
+            return item
+    return began
 
 
 def _with_result(item: Recorded, results: Mapping[str, str]) -> Recorded:

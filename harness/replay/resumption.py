@@ -17,6 +17,8 @@ from harness.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     ToolCallStarted,
     TurnStarted,
@@ -140,7 +142,7 @@ def recorded_team(recorded: Sequence[Recorded], *, overrides: Sequence[str] = ()
 
 def _is_answered(item: Recorded) -> bool:
     event = item.event
-    if isinstance(event, ModelCallFinished):
+    if isinstance(event, ModelCallFinished | SummaryFinished):
         return not event.error_type
     return isinstance(event, ToolCallFinished) and event.external
 
@@ -155,6 +157,10 @@ def _open_calls(kept: Iterable[Recorded], *, in_doubt: bool) -> list[str]:
                 begun[f"{event.agent}/turn-{event.turn}"] = False
             case ModelCallFinished():
                 begun.pop(f"{event.agent}/turn-{event.turn}", None)
+            case SummaryStarted():
+                begun[f"{event.agent}/turn-{event.turn}/summary"] = False
+            case SummaryFinished():
+                begun.pop(f"{event.agent}/turn-{event.turn}/summary", None)
             case ToolCallStarted() if "." in event.tool:
                 begun[event.key] = event.effect == "once"
             case ToolCallFinished():

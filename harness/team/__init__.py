@@ -1,5 +1,6 @@
 """The team file: YAML in, frozen specs out, errors with file, line and column."""
 
+from harness.team.context_specs import ContextSpec, StrategySpec, SummariseSpec
 from harness.team.difference import team_difference
 from harness.team.library import agent_library
 from harness.team.loading import Team, load_team, parse_team, restore_team
@@ -23,6 +24,9 @@ from harness.team.specs import (
 from harness.team.starter import starter_team
 
 __all__ = [
+    "ContextSpec",
+    "StrategySpec",
+    "SummariseSpec",
     "AgentSpec",
     "ConditionSpec",
     "LimitsSpec",

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from harness.errors import Problem
+from harness.team.context_checks import check_contexts
 from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
 from harness.team.rule_checks import check_rules
@@ -42,6 +43,7 @@ def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iter
             yield from _check_schema(mapping_at(agent, part).get("schema"))
     yield from _check_cycles(agents)
     yield from check_rules(root, servers)
+    yield from check_contexts(root)
     yield from _check_agents(mapping_at(root, "serve").get("expose"), agents)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem
+from harness.team.context_specs import STRATEGIES
 from harness.team.nodes import Mapping, Node, Place, Scalar, Sequence, walk
 from harness.team.schema import keys_at
 from harness.team.spelling import did_you_mean, one_of, shortened
@@ -219,6 +220,11 @@ def _duration(context: dict[str, Any], node: Node) -> tuple[str, str]:
     return f"expected a time, got {described(node)}", hint
 
 
+def _strategy(context: dict[str, Any], node: Node) -> tuple[str, str]:
+    hint = did_you_mean(node.text, STRATEGIES, what="strategies") if isinstance(node, Scalar) else ""
+    return f"there is no strategy {described(node).removeprefix('text ')}", hint
+
+
 def _condition(context: dict[str, Any], node: Node) -> tuple[str, str]:
     return f"expected text, a number, or true or false, got {described(node)}", ""
 
@@ -232,4 +238,5 @@ _SPECIAL: dict[str, Callable[[dict[str, Any], Node], tuple[str, str]]] = {
     "byte_count": _bytes,
     "duration": _duration,
     "condition_value": _condition,
+    "strategy": _strategy,
 }

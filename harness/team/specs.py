@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     SecretStr,
@@ -20,27 +18,16 @@ from pydantic import (
     model_validator,
 )
 
+from harness.team.context_specs import ContextSpec
 from harness.team.quantities import ByteCount, Count, Duration, Positive, TokenCount
 from harness.team.shorthand import ConditionValues, Value, as_condition, listed
+from harness.team.strict import Spec
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 OPENAI_URL = "https://api.openai.com/v1"
 
 Effect = Literal["read", "idempotent", "keyed", "once"]
 Names = Field(json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}})
-
-
-class Spec(BaseModel):
-    """Strict, frozen, and described."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-        defer_build=True,
-    )
 
 
 class PriceSpec(Spec):
@@ -226,6 +213,8 @@ class AgentSpec(Spec):
     """What it hands back when another agent asked it."""
     output: OutputSpec = Field(default_factory=OutputSpec)
     """What its final answer must be like."""
+    context: ContextSpec | None = None
+    """How its window is kept small; what is not said here is as the team's `context` says."""
 
 
 class ConditionSpec(Spec):
@@ -312,11 +301,19 @@ class TeamSpec(Spec):
     """The agents, by name."""
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     """What one run of the team may use at most."""
+    context: ContextSpec | None = None
+    """How the windows of all agents are kept small; an agent that does not fit into its model's window stops if
+    nothing is said here or there."""
     permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
     """Rules about tool calls; for each agent the first that matches decides, and an agent may do at most what
     those it works for may do."""
     serve: ServeSpec = Field(default_factory=ServeSpec)
     """What the team offers when it is served."""
+
+    def context_of(self, agent: str) -> ContextSpec | None:
+        """How the window of an agent is kept small; None if it is not."""
+        own = self.agents[agent].context
+        return self.context if own is None else own.over(self.context)
 
     @property
     def exposed(self) -> list[str]:

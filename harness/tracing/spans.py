@@ -47,12 +47,15 @@ from harness.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
     ToolServerStarted,
     TurnFinished,
     TurnStarted,
+    WindowCompacted,
 )
 from harness.tracing import semconv
 from harness.tracing.agent_spans import INTERRUPTED, PLAN_TOOL, AgentSpans, OnSpan
@@ -123,7 +126,9 @@ class SpanProjector:
 
     def _route(self, event: Event, at: int) -> None:
         match event:
-            case RunStarted() | RunResumed() | TurnStarted() | EntryReplaced() | ModelCallLost():
+            case (RunStarted() | RunResumed() | TurnStarted() | EntryReplaced() | ModelCallLost()) | (
+                WindowCompacted() | SummaryStarted() | SummaryFinished()
+            ):
                 pass
             case RunFinished():
                 self._run_finished(event, at)
