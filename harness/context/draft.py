@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from harness.context.identifiers import identifiers_in
+from harness.context.identifiers import identifiers_in, kind_of
 from harness.context.window import Entry
 from harness.events import CompactionReason, EffectClass, EntryChange, WindowCompacted
 from harness.messages import Message, ToolCall, ToolResult
@@ -37,6 +37,7 @@ class Draft:
         goal: Tokens the entries should have at most in the end.
         count: Counts the tokens that a message has at the place of an entry.
         effects: Effect classes of tools by name.
+        left: How often each tool was called in turns that have left the window before.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Draft:
         goal: int,
         count: Callable[[int, Message], int],
         effects: Mapping[str, EffectClass],
+        left: Mapping[str, int],
     ) -> None:
         self.entries = {entry.number: entry for entry in entries}
         """In order, by number."""
         self.effects = effects
+        self.left = left
         self.goal = goal
         self.tokens = sum(entry.tokens for entry in entries)
         self._before = tuple(entries)
@@ -107,12 +110,22 @@ class Draft:
             if self.pinned.isdisjoint(entry.number for entry in group)
         ]
 
-    def only_in(self, entries: Iterable[Entry]) -> set[str]:
-        """Return the identifiers that would stand nowhere if these entries were gone."""
+    def only_in(self, entries: Sequence[Entry]) -> list[str]:
+        """Return the identifiers that would stand nowhere if these entries were gone, the most needed first.
+
+        What the agent has used itself comes before what it has only read, the newest before the oldest.
+        """
         here: Counter[str] = Counter()
+        last: dict[str, int] = {}
+        used: set[str] = set()
         for entry in entries:
-            here.update(identifiers_in(entry.message))
-        return {name for name, times in here.items() if self._standing[name] <= times}
+            names = identifiers_in(entry.message)
+            here.update(names)
+            last.update(dict.fromkeys(names, entry.number))
+            if entry.message.role == "assistant":
+                used |= names
+        alone = [name for name, times in here.items() if self._standing[name] <= times]
+        return sorted(alone, key=lambda name: (name not in used, kind_of(name), -last[name], name))
 
     def shorten(self, entry: Entry, text: str, strategy: str) -> bool:
         """Put a shorter text in the place of a tool's result; leave it where that saves too little."""

@@ -32,6 +32,6 @@ def beginning(text: str, call: str, length: int, *, names: Iterable[str] = ()) -
     return f"{head}\n[... {len(text) - length:,} of {len(text):,} characters left out; {how} reads on.{also}]"
 
 
-def named(names: list[str]) -> str:
+def named(names: list[str], *, what: str = "It") -> str:
     """Return the sentence that keeps identifiers; nothing if there are none."""
-    return f" It named: {', '.join(names)}" if names else ""
+    return f" {what} named: {', '.join(names)}" if names else ""

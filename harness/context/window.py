@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,8 @@ class Window:
         """Tokens of the entries it begins with that the last request began with as well."""
         self.originals: dict[int, Entry] = {}
         """What compactions have replaced or dropped, by number, as it first was."""
+        self.left: Counter[str] = Counter()
+        """How often each tool was called in turns that compactions have dropped."""
 
     def append(self, entry: Entry) -> None:
         """Add an entry at the end."""
@@ -60,6 +63,8 @@ class Window:
         """
         for entry in self._apply(changes):
             self.originals.setdefault(entry.number, entry)
+            # A reply is never changed, so this one has left.
+            self.left.update(call.name for call in entry.message.tool_calls)
 
     def was_sent(self) -> None:
         """Note that a request holds all that is here."""

@@ -103,6 +103,7 @@ def _draft(agent: AgentRun, goal: int) -> Draft:
         goal=max(0, goal - agent.definition_tokens),
         count=count,
         effects={**effects, **agent.log.past.effects(agent.path)},
+        left=agent.state.window.left,
     )
 
 

@@ -31,7 +31,7 @@ class Room:
         offloads = [one.offload for one in self.spec.strategies if one.offload is not None]
         if not offloads:
             return None
-        above = offloads[0].above if self.window is None else min(offloads[0].above, self.window // 4)
+        above = offloads[0].above if self.window is None else min(offloads[0].above, self.window // 8)
         return min(MAX_RESULT_CHARACTERS, above * CHARACTERS_PER_TOKEN)
 
     def limit(self, state: AgentState) -> int | None:

@@ -46,9 +46,8 @@ def apply(draft: Draft, *, agent: str, keep: int) -> None:
 
 def note(draft: Draft, gone: Sequence[Turn], *, agent: str) -> Message:
     """Return what stands in the place of turns that were dropped."""
-    return user(
-        f"[{_which(gone, agent)} {_what_was_done(gone)}{_what_was_said(gone)}{kept_names(draft, gone)}]"
-    )
+    done, said = _what_was_done(draft, gone), _what_was_said(gone)
+    return user(f"[{_which(gone, agent)}{done}{said}{kept_names(draft, gone)}]")
 
 
 def _which(gone: Sequence[Turn], agent: str) -> str:
@@ -65,16 +64,14 @@ def span(gone: Sequence[Turn]) -> str:
 def kept_names(draft: Draft, gone: Sequence[Turn], text: str = "") -> str:
     """Return the sentence with what only these turns named and `text` does not."""
     names = (name for name in draft.only_in(_entries(gone)) if name not in text)
-    return named(listed(names, most=_NAMES, longest=_NAMES_CHARACTERS))
+    return named(listed(names, most=_NAMES, longest=_NAMES_CHARACTERS), what="They")
 
 
-def _what_was_done(gone: Sequence[Turn]) -> str:
-    calls = Counter(call.name for entry in _entries(gone) for call in entry.message.tool_calls)
-    return (
-        f"Called in them: {', '.join(f'{name} ×{times}' for name, times in sorted(calls.items()))}."
-        if calls
-        else ""
-    )
+def _what_was_done(draft: Draft, gone: Sequence[Turn]) -> str:
+    calls = Counter(draft.left)
+    calls.update(call.name for entry in _entries(gone) for call in entry.message.tool_calls)
+    done = ", ".join(f"{name} ×{times}" for name, times in sorted(calls.items()))
+    return f" Called in all turns that left: {done}." if calls else ""
 
 
 def _what_was_said(gone: Sequence[Turn]) -> str:
