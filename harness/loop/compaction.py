@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
 
 _SHARE_OF_QUESTION = 0.75
 """How much of a model's window the turns may take that it is asked to sum up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a model is asked to sum up."""
+
+    messages: Sequence[Message]
+    turns: Sequence[Turn]
+    max_tokens: int
 
 
 async def make_room(agent: AgentRun, turn: int) -> None:
@@ -164,24 +174,18 @@ async def _summarise(agent: AgentRun, room: Room, turn: int, draft: Draft, spec:
     """Have the oldest turns summed up; leave the draft as it is where that does not work."""
     model = room.summarisers.get(spec.model or "", agent.model)
     window = model.context_window or room.window or agent.state.asked_tokens
-    most = int(_SHARE_OF_QUESTION * window) - spec.max_tokens
+    max_tokens = min(spec.max_tokens, window // 4)
+    most = int(_SHARE_OF_QUESTION * window) - max_tokens
     turns = summarise.choose(draft, keep=spec.keep, most=most, count=agent.count_tokens)
     if not turns:
         return
-    question = summarise.question(draft, turns, max_tokens=spec.max_tokens)
-    text = await _ask(agent, turn, model, question, turns, spec)
+    asked = summarise.question(draft, turns, max_tokens=max_tokens, most=most, count=agent.count_tokens)
+    text = await _ask(agent, turn, model, _Question(asked, turns, max_tokens))
     if text:
         summarise.apply(draft, turns, text, agent=agent.path, model=model.name)
 
 
-async def _ask(
-    agent: AgentRun,
-    turn: int,
-    model: Model,
-    question: Sequence[Message],
-    turns: Sequence[Turn],
-    spec: SummariseSpec,
-) -> str:
+async def _ask(agent: AgentRun, turn: int, model: Model, question: _Question) -> str:
     """Return the summary; empty if there is none to be had."""
     past = agent.log.past
     known = past.compactions.summary(agent.path, turn)
@@ -201,30 +205,30 @@ async def _ask(
         attempt=1 + sum(isinstance(e, SummaryStarted) for e in past.compactions.before(agent.path, turn)),
         model=model.name,
         provider=model.provider,
-        turns=tuple(dict.fromkeys(one.number for one in turns)),
-        input_tokens=sum(agent.tokens_of(message) for message in question),
-        digest=_digest(question),
+        turns=tuple(dict.fromkeys(one.number for one in question.turns)),
+        input_tokens=sum(agent.tokens_of(message) for message in question.messages),
+        digest=_digest(question.messages),
     )
     try:
-        agent.budget.reserve(started.input_tokens + spec.max_tokens)
+        agent.budget.reserve(started.input_tokens + question.max_tokens)
     except LimitReached:
         return ""
     agent.emit(started)
-    finished = await _answer(agent, started, model, question, spec.max_tokens)
+    finished = await _answer(agent, started, model, question)
     agent.emit(finished)
     return finished.text
 
 
 async def _answer(
-    agent: AgentRun, started: SummaryStarted, model: Model, question: Sequence[Message], max_tokens: int
+    agent: AgentRun, started: SummaryStarted, model: Model, question: _Question
 ) -> SummaryFinished:
     """Return what came of asking; whatever goes wrong is said in it."""
     transcript = model.open(())
-    for message in question:
+    for message in question.messages:
         transcript.append(message)
     try:
         async with agent.outside():
-            options = CallOptions(max_tokens=max_tokens)
+            options = CallOptions(max_tokens=question.max_tokens)
             response = await model.respond(transcript, options, lambda notice: None)
     except (StoreError, Divergence):
         raise

@@ -25,24 +25,32 @@ _LINE = "=" * 20
 
 
 def choose(draft: Draft, *, keep: int, most: int, count: Callable[[str], int]) -> list[Turn]:
-    """Return the turns to sum up: the oldest, as many as need go, and no more than `most` tokens of them."""
+    """Return the turns to sum up: the oldest, as many as need go, with no more than `most` tokens if they are several."""
     turns = draft.turns()
     chosen: list[Turn] = []
     excess = draft.tokens - draft.goal
     size = 0
     for turn in turns[: max(0, len(turns) - keep)]:
         size += sum(count(_rendered(entry)) for entry in turn.entries)
-        if (excess <= 0 and len(chosen) > 1) or size > most:
+        if chosen and (excess <= 0 or size > most):
             break
         chosen.append(turn)
         excess -= sum(entry.tokens for entry in turn.entries)
     return chosen if any(turn.entries[0].origin == "assistant" for turn in chosen) else []
 
 
-def question(draft: Draft, turns: Sequence[Turn], *, max_tokens: int) -> list[Message]:
-    """Return what the model is asked: nothing but the agent's own task and turns, without its thinking."""
+def question(
+    draft: Draft, turns: Sequence[Turn], *, max_tokens: int, most: int, count: Callable[[str], int]
+) -> list[Message]:
+    """Return what the model is asked: nothing but the agent's own task and turns, without its thinking.
+
+    A single turn that is longer than `most` tokens is cut.
+    """
     task = [e.message.text for e in draft.entries.values() if e.origin in ("task", "brief")]
     work = "\n\n".join(_rendered(entry) for turn in turns for entry in turn.entries)
+    size = count(work)
+    if size > most:
+        work = work[: len(work) * max(0, most) // size] + " [...]"
     words = max(20, max_tokens // 2)
     text = (
         f"The agent's task:\n{_LINE}\n{chr(10).join(task)}\n{_LINE}\n\n"
