@@ -84,9 +84,11 @@ async def make_room(agent: AgentRun, turn: int) -> None:
     )
 
 
-def may_try_again(agent: AgentRun) -> bool:
-    """Return whether a request that the provider refused as too long may be made once more with more room."""
-    return agent.room is not None and bool(agent.room.spec.strategies) and agent.state.refusals == 1
+def may_try_again(agent: AgentRun, turn: int) -> bool:
+    """Return whether the request of a turn, refused by the provider as too long, is made once more with more room."""
+    state, room = agent.state, agent.room
+    was_refused = state.refusals == 1 and state.refused_in == turn
+    return was_refused and room is not None and bool(room.spec.strategies)
 
 
 def _reason(agent: AgentRun) -> CompactionReason | None:

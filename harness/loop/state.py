@@ -90,6 +90,8 @@ class AgentState:
     """Our count of the smallest request that the provider refused as too long."""
     refusals: int = 0
     """How many requests it refused so since the last reply."""
+    refused_in: int = 0
+    """The turn of the last of them."""
     compacted_to: int = 0
     """Our count of the request after the last compaction."""
     report: Report | None = None
@@ -269,6 +271,7 @@ def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
     state.notes.update(event.notes)
     if event.error_type == "ContextOverflow":
         agent.refusals += 1
+        agent.refused_in = event.turn
         agent.refused_tokens = min(agent.asked_tokens, agent.refused_tokens or agent.asked_tokens)
     elif not event.error_type:
         agent.refusals = 0

@@ -46,7 +46,7 @@ async def take_turn(agent: AgentRun) -> Message:
     try:
         reply, stop_reason = await _ask(agent, turn)
     except ContextOverflow:
-        if not may_try_again(agent):
+        if not may_try_again(agent, turn):
             raise
         agent.emit(TurnFinished(agent=agent.path, turn=turn))
         return await take_turn(agent)
