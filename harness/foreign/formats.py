@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import TraceError
-from harness.foreign import openai_messages, otlp_json
+from harness.foreign import atif, inspect_log, openai_messages, otlp_json, otlp_protobuf
 from harness.foreign.reading import beginning, documents, is_text
 from harness.foreign.traces import runs
 from harness.record import RunRecord
@@ -47,6 +47,13 @@ def _read(path: Path) -> Iterator[RunRecord]:
     if otlp_json.is_request(first) or otlp_json.is_span(first) or _is_list_of_spans(first):
         size = path.stat().st_size
         yield from runs(path, lambda: documents(path), otlp_json.items, size=size)
+    elif atif.is_trajectory(first):
+        for place, document in documents(path):
+            if not atif.is_trajectory(document):
+                otlp_json.wrong(place, "a trajectory", document)
+            yield from atif.records(document, place, name=path.stem)
+    elif inspect_log.is_log(first):
+        yield from inspect_log.of_document(first, place)
     elif openai_messages.is_conversation(first) or _holds_conversations(first):
         for number, (place, document) in enumerate(documents(path), 1):
             one_by_one = number if place.startswith("line") and number > 1 else 0
@@ -56,7 +63,11 @@ def _read(path: Path) -> Iterator[RunRecord]:
 
 
 def _binary(path: Path, head: bytes) -> Iterator[RunRecord]:
-    raise TraceError(f"expected {FORMATS}; found binary data", file=str(path))
+    if inspect_log.is_archive(head):
+        yield from inspect_log.of_archive(path)
+        return
+    size = path.stat().st_size
+    yield from runs(path, lambda: otlp_protobuf.messages(path), otlp_protobuf.items, size=size)
 
 
 def _is_list_of_spans(value: Any) -> bool:
