@@ -15,8 +15,6 @@ from harness.foreign.seen import Seen, SpanKind
 from harness.foreign.tree import Tree
 
 _OWNERS: frozenset[SpanKind] = frozenset({"agent", "tool"})
-_AGENTS: frozenset[SpanKind] = frozenset({"agent"})
-_TOOLS: frozenset[SpanKind] = frozenset({"tool"})
 
 
 @dataclass(eq=False)
@@ -48,6 +46,7 @@ class Cast:
         self._interned = interned
         self._by_span: dict[str, Acting] = {}
         self._conversations: dict[str, dict[bytes, Acting]] = defaultdict(dict)
+        self._parents = {span.parent for span in tree.ordered}
         self._wrappers = self._find_wrappers()
         for span in tree.ordered:
             if span.kind == "agent" and span.id not in self._wrappers:
@@ -63,7 +62,7 @@ class Cast:
         self.agents = _parents_first(self.agents)
 
     def _find_wrappers(self) -> set[str]:
-        """Return agent spans that only stand around another one of the same name."""
+        """Return agent spans that only stand around others."""
         own: set[str] = set()
         inner: dict[str, list[Seen]] = defaultdict(list)
         for span in self._tree.ordered:
@@ -73,11 +72,17 @@ class Cast:
                     own.add(above.id)
                 elif span.kind == "agent":
                     inner[above.id].append(span)
-        return {
-            identity
-            for identity, spans in inner.items()
-            if identity not in own and len(spans) == 1 and spans[0].agent == self._tree.spans[identity].agent
-        }
+        wrappers: set[str] = set()
+        for identity, spans in inner.items():
+            span = self._tree.spans[identity]
+            if identity in own or (span.own or {}).get("harness.agent.path"):
+                continue
+            if not span.parent:
+                span.kind = "workflow"  # it has no calls of its own: it only holds agents together
+                wrappers.add(identity)
+            elif len(spans) == 1 and spans[0].agent == span.agent:
+                wrappers.add(identity)
+        return wrappers
 
     def _agent(self, span: Seen) -> Acting:
         known = self._by_span.get(span.id)
@@ -116,11 +121,11 @@ class Cast:
 
     def _owner(self, span: Seen, *, conversation: bool = False) -> Acting:
         """Return the agent run that a model or tool call belongs to."""
-        above = self._tree.above(span, _OWNERS if conversation else _AGENTS)
-        if not conversation and above is None:
-            tool = self._tree.above(span, _TOOLS)
-            above = tool if tool is not None and tool.id in self._by_span else None
-        while above is not None and above.id in self._wrappers:
+        above = self._tree.above(span, _OWNERS)
+        while above is not None and (
+            above.id in self._wrappers
+            or (above.kind == "tool" and not conversation and above.id not in self._by_span)
+        ):
             above = self._tree.above(above, _OWNERS)
         if above is not None and above.kind == "agent":
             return self._agent(above)
@@ -139,18 +144,21 @@ class Cast:
 
     def _stand_in(self, span: Seen, tool: Seen | None) -> Acting:
         """Add an agent run that has no span of its own."""
+        for known in self.agents.values():
+            if tool is not None and known.asked_by is tool and known.span.id not in self._parents:
+                # Some instrumentations end the agent's span at once and put its work beside it.
+                self._by_span.setdefault(tool.id, known)
+                return known
         parent = self._owner(tool) if tool is not None else None
-        around = self._tree.chain(
-            span, tool, lambda one: bool(one.agent) and one.kind in ("chain", "workflow") and self._is_top(one, tool)
-        )
+        around = self._tree.chain(span, tool, lambda one: self._is_top(one, tool))
         root = tool or self._tree.root(span)
-        name = span.agent or (around.agent if around else "") or (tool.tool if tool else root.agent or root.name)
-        acting = self._add(root, name or "agent", parent, tool)
+        name = span.agent or (around.agent or around.name.removeprefix("execute_task ") if around else "")
+        acting = self._add(root, name or (tool.tool if tool else root.agent or root.name), parent, tool)
         acting.named = False
         return acting
 
     def _is_top(self, span: Seen, tool: Seen | None) -> bool:
-        return self._tree.parent(span) is tool
+        return span.kind in ("chain", "workflow") and self._tree.parent(span) is tool
 
     def _beginning(self, span: Seen) -> bytes:
         """Return what tells a conversation from others: its instructions and its first words."""

@@ -45,4 +45,7 @@ def _usage(answered: list[Turn]) -> Iterator[Facet]:
 
 
 def _names_agents(record: RunRecord, tree: Tree | None) -> bool:
-    return tree is None or len(record.agents) == 1 or any(span.kind == "agent" for span in tree.ordered)
+    """Return whether who did what is more than a guess."""
+    if tree is None or any(span.kind == "agent" for span in tree.ordered):
+        return True
+    return sum(1 for agent in record.agents.values() if not agent.parent) == 1

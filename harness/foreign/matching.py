@@ -25,15 +25,22 @@ class Calls:
         self.by_span: dict[str, Call] = {}
         self._spans: dict[str, Seen] = {}
         """Tool spans by key of the call they carried out."""
-        self._children: dict[tuple[str, str], Acting] = {}
-        self._only: dict[str, list[Acting]] = defaultdict(list)
+        self._children: dict[tuple[str, ...], Acting] = {}
         for acting in agents:
             if acting.asked_by is not None and acting.parent is not None:
-                self._children.setdefault((acting.parent.path, acting.asked_by.call_id), acting)
+                span = acting.asked_by
+                for key in _call_keys(span.call_id, span.tool, span.arguments)[:2]:
+                    self._children.setdefault((acting.parent.path, *key), acting)
 
-    def child(self, acting: Acting, call_id: str) -> Acting | None:
-        """Return the agent run that worked for a call, by its id."""
-        return self._children.get((acting.path, call_id)) if call_id else None
+    def child(self, acting: Acting, call: ToolCall) -> Acting | None:
+        """Return the agent run that worked for a call, by its id, else by what was asked of which tool."""
+        by_id, by_arguments, _ = _call_keys(call.id, call.name, call.arguments)
+        known = self._children.get((acting.path, *by_id)) if call.id else None
+        if known is None:
+            known = self._children.get((acting.path, *by_arguments))
+            if known is not None and known.asked_by is not None and known.asked_by.call_id:
+                return None  # that one has an id of its own, and it is another one
+        return known
 
     def place(self, acting: Acting, record: AgentRecord) -> None:
         """Give every turn of an agent run its calls."""

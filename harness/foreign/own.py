@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
+from harness.foreign.agents import Acting
+from harness.foreign.messages import parsed
 from harness.foreign.seen import Seen
 from harness.messages import Message
-from harness.record import Outcome, RunRecord, Turn
+from harness.record import AgentRecord, Outcome, RunRecord, Turn
 
 ORIGINS = "harness.window.origins"
 TOKENS = "harness.window.origin_tokens"
@@ -64,6 +67,34 @@ def own_outcome(root: Seen, record: RunRecord) -> None:
         record.outcome = _OUTCOMES.get(reason, "stopped")
     else:
         record.outcome = "unknown"
+
+
+def own_status(span: Seen, agent: AgentRecord) -> None:
+    """Take how an agent run of ours ended."""
+    status = (span.own or {}).get("harness.report.status")
+    if isinstance(status, str) and agent.status:
+        agent.status = status
+
+
+def own_plans(agents: Iterable[Acting], record: RunRecord) -> None:
+    """Say which agent runs waited for which, from the plan that their tasks stand in."""
+    by_task: dict[tuple[str, str], str] = {}
+    tasked: list[tuple[Acting, str]] = []
+    for acting in agents:
+        task = (acting.span.own or {}).get("harness.plan.task")
+        if isinstance(task, str) and acting.asked_by is not None:
+            by_task[acting.asked_by.id, task] = acting.path
+            tasked.append((acting, task))
+    for acting, task in tasked:
+        agent, asked = record.agents[acting.path], acting.asked_by
+        agent.task_id = task
+        plan = parsed(asked.arguments) if asked else None
+        tasks = cast("dict[str, Any]", plan).get("tasks") if isinstance(plan, dict) else None
+        for planned in cast("list[Any]", tasks) if isinstance(tasks, list) else []:
+            needs = planned.get("needs") if isinstance(planned, dict) and planned.get("id") == task else None
+            if asked and isinstance(needs, list):
+                known = (by_task.get((asked.id, need)) for need in needs if isinstance(need, str))
+                agent.after = tuple(path for path in known if path)
 
 
 def own_effect(span: Seen) -> Any:

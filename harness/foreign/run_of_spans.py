@@ -9,11 +9,11 @@ from harness.foreign.agents import Acting, Cast
 from harness.foreign.facets import facets_of
 from harness.foreign.matching import Calls
 from harness.foreign.messages import Interned
-from harness.foreign.own import own_entries, own_outcome, own_turn
+from harness.foreign.own import own_entries, own_outcome, own_plans, own_status, own_turn
 from harness.foreign.seen import Seen
 from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.tree import Tree
-from harness.messages import Message, Text, ToolResult
+from harness.messages import Message, Text, ToolCall, ToolResult
 from harness.record import AgentBuilder, AgentRecord, Outcome, RunRecord, Turn, place_calls
 
 
@@ -28,6 +28,7 @@ def run_of_spans(trace: str, spans: Iterable[Seen], interned: Interned, *, file:
     for agent in acting.agents.values():
         _connect(agent, record, calls)
     _handoffs(acting, record)
+    own_plans(acting.agents.values(), record)
     _frame(record, tree, acting, file)
     record.carries = facets_of(record, tree)
     if not record.agents:
@@ -55,8 +56,8 @@ class _Builder:
         if acting.parent is not None:
             self.record.parent = acting.parent.path
         self.builder = AgentBuilder(self.record)
-        self.names: dict[str, str] = {}
-        """Tool names by call id."""
+        self.asked: dict[str, ToolCall] = {}
+        """What the model asked for, by call id."""
 
     def build(self) -> AgentRecord:
         record = self.record
@@ -104,7 +105,7 @@ class _Builder:
         replies = [message for message in span.outputs or () if message.role == "assistant"]
         for number, message in enumerate(replies):
             entry = self.builder.reply(message) if number == 0 else self.builder.append("assistant", message)
-            self.names.update((call.id, call.name) for call in entry.message.tool_calls)
+            self.asked.update((call.id, call) for call in entry.message.tool_calls)
 
     def _own_window(self, span: Seen, own: Sequence[tuple[str, int, Message | None]]) -> None:
         """Add the entries that a request of ours says are new."""
@@ -120,8 +121,9 @@ class _Builder:
         origins: list[str] = []
         begun = bool(self.record.turns)
         for message in messages:
-            for call in message.tool_calls:
-                self.names.setdefault(call.id, call.name)
+            if message.role == "assistant":
+                for call in message.tool_calls:
+                    self.asked.setdefault(call.id, call)
             if message.role == "system":
                 origins.append("system")
             elif message.role == "assistant":
@@ -135,9 +137,15 @@ class _Builder:
 
     def _result_origin(self, message: Message) -> str:
         part = message.parts[0] if message.parts else None
-        call_id = part.call_id if isinstance(part, ToolResult) else ""
-        child = self.calls.child(self.acting, call_id)
-        return f"report:{child.path}" if child else f"tool:{self.names.get(call_id, '')}"
+        call = self.asked.get(part.call_id) if isinstance(part, ToolResult) else None
+        if call is None:
+            last = self.record.turns[-1].reply if self.record.turns else None
+            asked = last.message.tool_calls if last else ()
+            call = asked[0] if asked and not (isinstance(part, ToolResult) and part.call_id) else None
+        if call is None:
+            return "tool:"
+        child = self.calls.child(self.acting, call)
+        return f"report:{child.path}" if child else f"tool:{call.name}"
 
     def _facts(self) -> None:
         record, models = self.record, self.acting.models
@@ -153,6 +161,7 @@ class _Builder:
         failed = self.acting.span.failed and self.acting.named
         if failed or (self.acting.span.end is not None and self.acting.named):
             record.status = "failed" if failed else "done"
+        own_status(self.acting.span, record)
         first = next((entry for entry in record.entries if entry.origin in ("brief", "task")), None)
         if first is not None and self.acting.parent is not None:
             record.brief = first.message.text

@@ -252,7 +252,7 @@ def _agent_name(facts: Attributes, kind: SpanKind, name: str) -> str:
         return _string(facts.get("workflow")) or name
     told = facts.get("agent")
     if not told and kind == "agent":
-        told = facts.get("entity") or name.removeprefix("invoke_agent ").removesuffix(".agent")
+        told = facts.get("entity") or name.removeprefix("invoke_agent ").removesuffix(".agent").removesuffix(".run")
     return _string(told or facts.get("node")) if kind in ("agent", "chain", "model", "tool") else ""
 
 

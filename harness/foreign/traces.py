@@ -26,7 +26,7 @@ Items = Callable[[Any, str], Iterator[Item]]
 
 
 def runs(path: Path, documents: Documents, items: Items, *, size: int) -> Iterator[RunRecord]:
-    """Yield the run of every trace, in the order of their first spans.
+    """Yield the run of every trace with a model call, a tool call or an agent in it, by their first spans.
 
     Args:
         documents: Begins to read the file again, from its first document.
@@ -57,13 +57,16 @@ def _read(
             if reader is None:
                 reader = readers[item.trace] = Reader()
             spans[item.trace].append(reader.read(item))
+    only = len(spans) == 1
     for trace in list(spans):
         reader, seen = readers.pop(trace), spans.pop(trace)
         by_id = {span.id: span for span in seen} if logs.get(trace) else {}
         for log in logs.pop(trace, ()):
             if log.span in by_id:
                 reader.add(by_id[log.span], log.event)
-        yield run_of_spans(trace, seen, reader.interned, file=path.name)
+        record = run_of_spans(trace, seen, reader.interned, file=path.name)
+        if record.agents or (only and wanted is None):
+            yield record
 
 
 def _groups(documents: Iterable[tuple[str, Any]], items: Items, size: int) -> Iterator[frozenset[str]]:

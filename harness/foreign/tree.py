@@ -107,12 +107,16 @@ class Tree:
     def _merge_doubles(self) -> None:
         """Make one of spans that tell of the same thing: a tool call and its MCP call, a model call told twice."""
         within: frozenset[SpanKind] = frozenset({"model", "tool", "agent"})
+        models = [span for span in self.ordered if span.kind == "model"]
+        thinking = {outer.id for span in models if (outer := self.above(span, within)) is not None}
         for span in self.ordered:
             if span.kind not in ("model", "tool"):
                 continue
             outer = self.above(span, within)
             if outer is None or outer.kind != span.kind:
                 continue
+            if span.kind == "tool" and outer.id in thinking and not span.is_mcp:
+                continue  # a model runs within the outer one, which is an agent under another name
             if span.kind == "tool" and not (
                 span.is_mcp
                 or outer.is_mcp

@@ -34,10 +34,12 @@ class Model(BaseHTTPRequestHandler):
         seen = sum(1 for message in asked["messages"] if message["role"] in ("tool", "tool-response"))
         message = {"role": "assistant", "content": None}
         text = json.dumps(asked["messages"])
+        seen += sum("Observation:" in json.dumps(message) for message in asked["messages"][2:])
         if "lookup" in names and seen < len(FACTS):
             message["tool_calls"] = [call(f"call_look_{seen}", "lookup", {"key": list(FACTS)[seen]})]
         elif "ask_researcher" in names and seen == 0:
-            message["tool_calls"] = [call("call_ask", "ask_researcher", {"question": QUESTION})]
+            schema = asked["tools"][names.index("ask_researcher")]["function"]["parameters"]
+            message["tool_calls"] = [call("call_ask", "ask_researcher", {schema["required"][0]: QUESTION})]
         elif "final_answer" in names:
             said = "324 m, by Atelier-71." if "lookup" in names else "The tower is 324 m high; Atelier-71 built it."
             message["tool_calls"] = [call(f"call_final_{len(text)}", "final_answer", {"answer": said})]
