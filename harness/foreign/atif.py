@@ -83,7 +83,9 @@ def _agent(held: Json, record: RunRecord, parent: str, call: str, place: str) ->
     return path
 
 
-def _step(step: Json, conversation: Conversation, embedded: dict[str, Json], place: str) -> list[tuple[str, Json]]:
+def _step(
+    step: Json, conversation: Conversation, embedded: dict[str, Json], place: str
+) -> list[tuple[str, Json]]:
     """Take one step; return the sub-agents' trajectories in it, by the call that asked for each."""
     source = step.get("source")
     if source not in ("system", "user", "agent"):
@@ -104,7 +106,9 @@ def _step(step: Json, conversation: Conversation, embedded: dict[str, Json], pla
     for index, call in enumerate(cast("list[Any]", calls)):
         held = _object(call, f"{place}.tool_calls[{index}]")
         name = held.get("function_name") or held.get("name") or ""
-        parts.append(ToolCall(as_text(held.get("tool_call_id")), as_text(name), as_text(held.get("arguments", {}))))
+        parts.append(
+            ToolCall(as_text(held.get("tool_call_id")), as_text(name), as_text(held.get("arguments", {})))
+        )
     conversation.take(Message("assistant", tuple(parts)), _turn(step, conversation, place))
     return _observe(step, conversation, embedded, place)
 
@@ -125,7 +129,9 @@ def _turn(step: Json, conversation: Conversation, place: str) -> Turn:
     )
 
 
-def _observe(step: Json, conversation: Conversation, embedded: dict[str, Json], place: str) -> list[tuple[str, Json]]:
+def _observe(
+    step: Json, conversation: Conversation, embedded: dict[str, Json], place: str
+) -> list[tuple[str, Json]]:
     observation = _object(step.get("observation") or {}, f"{place}.observation")
     results = observation.get("results") or []
     if not isinstance(results, list):

@@ -11,6 +11,7 @@ from harness.errors import TraceError
 from harness.foreign import atif, inspect_log, openai_messages, otlp_json, otlp_protobuf
 from harness.foreign.reading import beginning, documents, is_text
 from harness.foreign.traces import runs
+from harness.garbage import spare_the_collector
 from harness.record import RunRecord
 
 FORMATS = "OTLP (JSON or protobuf), ATIF, an Inspect log, or OpenAI messages"
@@ -26,6 +27,7 @@ def read_records(path: str | Path) -> Iterator[RunRecord]:
         TraceError: The file cannot be read; says the place and what was expected there.
     """
     path = Path(path)
+    spare_the_collector()
     try:
         yield from _read(path)
     except TraceError as error:
@@ -80,7 +82,9 @@ def _is_list_of_spans(value: Any) -> bool:
 def _holds_conversations(value: Any) -> bool:
     if isinstance(value, list):
         few = itertools.islice(cast("list[Any]", value), 1)
-        return any(openai_messages.is_conversation(one) or openai_messages.has_conversation(one) for one in few)
+        return any(
+            openai_messages.is_conversation(one) or openai_messages.has_conversation(one) for one in few
+        )
     return openai_messages.has_conversation(value)
 
 

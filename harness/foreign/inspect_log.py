@@ -33,7 +33,9 @@ _FAILED = ("I", 0, 0.0, False, "incorrect", "fail")
 
 def is_log(document: Any) -> bool:
     """Return whether a document is a whole log in JSON."""
-    return isinstance(document, dict) and "eval" in document and ("samples" in document or "status" in document)
+    return (
+        isinstance(document, dict) and "eval" in document and ("samples" in document or "status" in document)
+    )
 
 
 def is_archive(head: bytes) -> bool:
@@ -49,7 +51,9 @@ def of_archive(path: Path) -> Iterator[RunRecord]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json")]
+            names = [
+                name for name in archive.namelist() if name.startswith("samples/") and name.endswith(".json")
+            ]
             if not names:
                 raise TraceError("expected an Inspect log, with samples/*.json", file=str(path))
             for name in names:

@@ -37,7 +37,9 @@ def messages(path: Path) -> Iterator[tuple[str, Any]]:
         try:
             message.ParseFromString(data[start:end])
         except DecodeError as error:
-            raise TraceError("expected OTLP as protobuf or JSON", file=str(path), place=f"byte {start}") from error
+            raise TraceError(
+                "expected OTLP as protobuf or JSON", file=str(path), place=f"byte {start}"
+            ) from error
         if not message.resource_spans:
             raise TraceError("expected resource_spans", file=str(path), place=f"byte {start}")
         yield f"byte {start}", message

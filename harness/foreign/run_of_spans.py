@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from harness.foreign.agents import Acting, Cast
+from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.facets import facets_of
 from harness.foreign.matching import Calls
 from harness.foreign.messages import Interned
 from harness.foreign.own import own_entries, own_outcome, own_plans, own_status, own_turn
 from harness.foreign.seen import Seen
-from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.tree import Tree
 from harness.messages import Message, Text, ToolCall, ToolResult
 from harness.record import AgentBuilder, AgentRecord, Outcome, RunRecord, Turn, place_calls
@@ -83,6 +83,7 @@ class _Builder:
             self.builder.request(messages, self._origins(messages), hashed=self.interned.digest)
             if reply and not span.outputs:
                 span.outputs = reply
+        span.inputs = None  # held by the window now
         turn = self.builder.begin_turn(
             Turn(
                 self.record.path,
@@ -221,7 +222,7 @@ def _frame(record: RunRecord, tree: Tree, cast_: Cast, file: str) -> None:
         record.answer = entries[-1].report
     if root is None:
         return
-    if not record.task and root.inputs:
+    if not record.task and root.inputs and root.kind != "model":
         record.task = "".join(part.text for part in root.inputs[0].parts if isinstance(part, Text))
     record.task = record.task or root.arguments or ""
     record.outcome, record.error = _outcome(root, entries), root.error

@@ -79,7 +79,8 @@ class Reader:
         for event in span.events:
             self._event(event, facts)
         self._count += 1
-        seen = Seen(span.id, span.parent, self.interned.text(span.name), span.start, span.end)
+        text = self.interned.text
+        seen = Seen(text(span.id), text(span.parent), text(span.name), span.start, span.end)
         seen.order, seen.dialect, seen.own = self._count, dialect, own
         seen.failed, seen.error = span.failed, span.error
         seen.kind = _kind(facts, span.name)
@@ -132,7 +133,11 @@ class Reader:
                         break
         for prefix, tree in flattened.items():
             facts.setdefault(FLATTENED[prefix], _listed(tree))
-        for name, dialect in (("kind", "openinference"), ("traceloop_kind", "traceloop"), ("operation", "genai")):
+        for name, dialect in (
+            ("kind", "openinference"),
+            ("traceloop_kind", "traceloop"),
+            ("operation", "genai"),
+        ):
             if name in facts:
                 dialects.add(dialect)
         if "provider" in facts and not dialects:
@@ -205,7 +210,9 @@ class Reader:
         value = parsed(value)
         key = as_text(value)
         if isinstance(value, list):
-            return self.interned.messages([{"role": "system", "parts": [part]} for part in cast("list[Any]", value)])
+            return self.interned.messages(
+                [{"role": "system", "parts": [part]} for part in cast("list[Any]", value)]
+            )
         return self.interned.messages([{"role": "system", "content": key}]) if key else ()
 
     def _defined(self, value: Any) -> tuple[ToolDefinition, ...]:
@@ -252,7 +259,9 @@ def _agent_name(facts: Attributes, kind: SpanKind, name: str) -> str:
         return _string(facts.get("workflow")) or name
     told = facts.get("agent")
     if not told and kind == "agent":
-        told = facts.get("entity") or name.removeprefix("invoke_agent ").removesuffix(".agent").removesuffix(".run")
+        told = facts.get("entity") or name.removeprefix("invoke_agent ").removesuffix(".agent").removesuffix(
+            ".run"
+        )
     return _string(told or facts.get("node")) if kind in ("agent", "chain", "model", "tool") else ""
 
 
@@ -316,7 +325,9 @@ def _listed(tree: Json) -> Any:
     """Return a tree with its numbered branches as lists, and `message` unwrapped."""
     if "message" in tree and isinstance(tree["message"], dict):
         tree = cast("Json", tree["message"])
-    plain = {key: _listed(cast("Json", value)) if isinstance(value, dict) else value for key, value in tree.items()}
+    plain = {
+        key: _listed(cast("Json", value)) if isinstance(value, dict) else value for key, value in tree.items()
+    }
     if plain and all(key.isdigit() for key in plain):
         return [plain[key] for key in sorted(plain, key=lambda key: (len(key), key))]
     return plain
@@ -334,7 +345,18 @@ def _tool_arguments(value: Any) -> str:
     return value if isinstance(value, str) else as_text(value)
 
 
-_WRAPPERS = {"inputs", "input", "input_str", "kwargs", "args", "arguments", "tags", "metadata", "name", "sanitize_inputs_outputs"}
+_WRAPPERS = {
+    "inputs",
+    "input",
+    "input_str",
+    "kwargs",
+    "args",
+    "arguments",
+    "tags",
+    "metadata",
+    "name",
+    "sanitize_inputs_outputs",
+}
 
 
 def _tool_result(value: Any) -> str:

@@ -1,8 +1,8 @@
 """The traces of a file, one after the other, without holding the file.
 
-Spans of one trace are anywhere in a file of JSON lines. A small file is read once and its traces are held;
-of a large one the first pass only notes which lines hold which trace, and further passes read as many
-traces at a time as fit.
+Spans of one trace are anywhere in a file of JSON lines. A small file, and one of a single trace, is read once;
+of a large one with many traces a pass counts the spans of each, and further passes read as many traces at
+a time as fit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from harness.record import RunRecord
 AT_ONCE = 96_000_000
 """Bytes of file whose spans are held at a time, if they do not belong to one trace."""
 
+MANY = 50_000
+"""Spans of several traces that are held before a large file is read by groups of traces."""
+
 Documents = Callable[[], Iterator[tuple[str, Any]]]
 Items = Callable[[Any, str], Iterator[Item]]
 
@@ -33,19 +36,31 @@ def runs(path: Path, documents: Documents, items: Items, *, size: int) -> Iterat
         items: Yields the spans and log records of a document.
         size: Bytes of the file, decompressed where known.
     """
-    if size <= AT_ONCE:
-        yield from _read(path, documents(), items, None)
+    held = _hold(documents(), items, None, most=float("inf") if size <= AT_ONCE else MANY)
+    if held is not None:
+        yield from _records(path, *held)
         return
     for group in _groups(documents(), items, size):
-        yield from _read(path, documents(), items, group)
+        held = _hold(documents(), items, group)
+        if held is not None:
+            yield from _records(path, *held)
 
 
-def _read(
-    path: Path, documents: Iterable[tuple[str, Any]], items: Items, wanted: frozenset[str] | None
-) -> Iterator[RunRecord]:
+def _hold(
+    documents: Iterable[tuple[str, Any]],
+    items: Items,
+    wanted: frozenset[str] | None,
+    *,
+    most: float = float("inf"),
+) -> tuple[dict[str, list[Seen]], dict[str, Reader], dict[str, list[LogRecord]]] | None:
+    """Return what the spans of all traces, or of those `wanted`, say.
+
+    None as soon as spans of several traces are more than `most`.
+    """
     readers: dict[str, Reader] = {}
     spans: dict[str, list[Seen]] = defaultdict(list)
     logs: dict[str, list[LogRecord]] = defaultdict(list)
+    count = 0
     for place, document in documents:
         for item in items(document, place):
             if wanted is not None and item.trace not in wanted:
@@ -57,6 +72,18 @@ def _read(
             if reader is None:
                 reader = readers[item.trace] = Reader()
             spans[item.trace].append(reader.read(item))
+            count += 1
+        if count > most and len(spans) > 1:
+            return None
+    return spans, readers, logs
+
+
+def _records(
+    path: Path,
+    spans: dict[str, list[Seen]],
+    readers: dict[str, Reader],
+    logs: dict[str, list[LogRecord]],
+) -> Iterator[RunRecord]:
     only = len(spans) == 1
     for trace in list(spans):
         reader, seen = readers.pop(trace), spans.pop(trace)
@@ -65,7 +92,7 @@ def _read(
             if log.span in by_id:
                 reader.add(by_id[log.span], log.event)
         record = run_of_spans(trace, seen, reader.interned, file=path.name)
-        if record.agents or (only and wanted is None):
+        if record.agents or only:
             yield record
 
 

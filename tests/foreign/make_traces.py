@@ -41,7 +41,11 @@ class Model(BaseHTTPRequestHandler):
             schema = asked["tools"][names.index("ask_researcher")]["function"]["parameters"]
             message["tool_calls"] = [call("call_ask", "ask_researcher", {schema["required"][0]: QUESTION})]
         elif "final_answer" in names:
-            said = "324 m, by Atelier-71." if "lookup" in names else "The tower is 324 m high; Atelier-71 built it."
+            said = (
+                "324 m, by Atelier-71."
+                if "lookup" in names
+                else "The tower is 324 m high; Atelier-71 built it."
+            )
             message["tool_calls"] = [call(f"call_final_{len(text)}", "final_answer", {"answer": said})]
         elif "lookup" in names:
             message["content"] = "324 m, by Atelier-71."
@@ -50,7 +54,12 @@ class Model(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": len(text) // 4, "completion_tokens": 20}
         usage["total_tokens"] = sum(usage.values())
         reason = "tool_calls" if "tool_calls" in message else "stop"
-        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": "scripted-1"}
+        answer = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": "scripted-1",
+        }
         choice = {"index": 0, "message": message, "finish_reason": reason}
         body = json.dumps({**answer, "choices": [choice], "usage": usage}).encode()
         self.send_response(200)
@@ -64,7 +73,11 @@ class Model(BaseHTTPRequestHandler):
 
 
 def call(identity, name, arguments):
-    return {"id": identity, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+    return {
+        "id": identity,
+        "type": "function",
+        "function": {"name": name, "arguments": json.dumps(arguments)},
+    }
 
 
 def traced(path):
@@ -115,9 +128,10 @@ def pydantic_ai(base, provider):
 
 
 def openai_agents(base, provider):
-    from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_trace_processors
     from openai import AsyncOpenAI
     from openinference.instrumentation.openai_agents import OpenAIAgentsInstrumentor
+
+    from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_trace_processors
 
     set_trace_processors([])
     OpenAIAgentsInstrumentor().instrument(tracer_provider=provider)
@@ -186,7 +200,9 @@ def smolagents(base, provider):
         """
         return FACTS[key]
 
-    researcher = ToolCallingAgent([lookup], model, name="researcher", description=RESEARCHER, verbosity_level=0)
+    researcher = ToolCallingAgent(
+        [lookup], model, name="researcher", description=RESEARCHER, verbosity_level=0
+    )
 
     @tool
     def ask_researcher(question: str) -> str:
