@@ -100,7 +100,7 @@ def _step(
     if step.get("message") not in (None, ""):
         told = next(messages_of({"role": "assistant", "content": step["message"]}))
         parts += told.parts
-    calls = step.get("tool_calls") or []
+    calls: Any = step.get("tool_calls") or []
     if not isinstance(calls, list):
         wrong(f"{place}.tool_calls", "a list", calls)
     for index, call in enumerate(cast("list[Any]", calls)):
@@ -133,7 +133,7 @@ def _observe(
     step: Json, conversation: Conversation, embedded: dict[str, Json], place: str
 ) -> list[tuple[str, Json]]:
     observation = _object(step.get("observation") or {}, f"{place}.observation")
-    results = observation.get("results") or []
+    results: Any = observation.get("results") or []
     if not isinstance(results, list):
         wrong(f"{place}.observation.results", "a list", results)
     calls = [call for call in _last_calls(conversation)]
@@ -147,10 +147,11 @@ def _observe(
             conversation.take(Message("tool", (ToolResult(as_text(call_id), text, failed),)))
         elif text:
             conversation.take(Message("user", (Text(text),)))
-        references = held.get("subagent_trajectory_ref") or []
+        references: Any = held.get("subagent_trajectory_ref") or []
         for reference in cast("list[Any]", references) if isinstance(references, list) else [references]:
+            named = cast("Json", reference) if isinstance(reference, dict) else {}
             for key in ("trajectory_id", "session_id"):
-                known = reference.get(key) if isinstance(reference, dict) else None
+                known = named.get(key)
                 if isinstance(known, str) and known in embedded:
                     delegated.append((as_text(call_id), embedded.pop(known)))
                     break

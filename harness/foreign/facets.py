@@ -8,6 +8,9 @@ from harness.foreign.tree import Tree
 from harness.record import Facet, RunRecord, Turn
 
 
+OUTCOME: frozenset[Facet] = frozenset({"outcome"})
+
+
 def facets_of(record: RunRecord, tree: Tree | None = None) -> frozenset[Facet]:
     """Return what can be measured in a record that somebody else's file was read into."""
     return frozenset(_facets(record, tree))

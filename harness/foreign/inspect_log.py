@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from harness.errors import TraceError
 from harness.foreign.atif import when
+from harness.foreign.facets import OUTCOME
 from harness.foreign.messages import Interned, as_text, definitions_of
 from harness.foreign.otlp_json import wrong
 from harness.foreign.reading import loads
@@ -94,8 +95,7 @@ def _sample(value: Any, place: str) -> RunRecord:
     record.outcome = _outcome(sample)
     error = sample.get("error")
     record.error = as_text(cast("Json", error).get("message")) if isinstance(error, dict) else ""
-    known = record.outcome != "unknown"
-    record.carries = (record.carries - {"outcome"}) | ({"outcome"} if known else set())
+    record.carries = record.carries - OUTCOME if record.outcome == "unknown" else record.carries | OUTCOME
     if not record.task:
         record.task = next((message.text for message in reading.interned.messages(sample.get("input"))), "")
     return record
@@ -153,8 +153,9 @@ class _Reading:
         """Return the tool event behind each agent span that a call opened."""
         askers: dict[str, str] = {}
         for index, event in enumerate(events):
-            if isinstance(event, dict) and event.get("event") == "tool" and event.get("agent_span_id"):
-                askers[as_text(event["agent_span_id"])] = f"event-{index}"
+            held = cast("Json", event) if isinstance(event, dict) else {}
+            if held.get("event") == "tool" and held.get("agent_span_id"):
+                askers[as_text(held["agent_span_id"])] = f"event-{index}"
         return askers
 
     def _event(self, event: Json, index: int, askers: dict[str, str]) -> Iterator[Seen]:
@@ -213,15 +214,16 @@ class _Reading:
     def _input(self, event: Json, index: int) -> list[Any]:
         references = event.get("input_refs")
         if not isinstance(references, list):
-            given = event.get("input") or []
+            given: Any = event.get("input") or []
             if not isinstance(given, list):
                 wrong(f"{self._place}.events[{index}].input", "a list of messages", given)
             return [self._resolved(message) for message in cast("list[Any]", given)]
         found: list[Any] = []
         for pair in cast("list[Any]", references):
-            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(one, int) for one in pair):
+            ends = cast("list[Any]", pair) if isinstance(pair, list) else []
+            if len(ends) != 2 or not all(isinstance(one, int) and abs(one) < 1 << 31 for one in ends):
                 wrong(f"{self._place}.events[{index}].input_refs", "pairs of numbers", pair)
-            found += [self._resolved(message) for message in self._pool[pair[0] : pair[1]]]
+            found += [self._resolved(message) for message in self._pool[ends[0] : ends[1]]]
         return found
 
     def _resolved(self, value: Any, depth: int = 0) -> Any:
@@ -240,7 +242,7 @@ class _Reading:
 
     def _conversation(self) -> Iterator[Seen]:
         """Yield a model call for every assistant message of a sample that has no model events."""
-        messages = self._sample.get("messages") or []
+        messages: Any = self._sample.get("messages") or []
         if not isinstance(messages, list):
             wrong(f"{self._place}.messages", "a list of messages", messages)
         read = [self._resolved(message) for message in cast("list[Any]", messages)]

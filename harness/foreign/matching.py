@@ -110,9 +110,10 @@ class _Matching:
         for place, (_, call) in enumerate(wanted):
             for key in _call_keys(call.id, call.name, call.arguments):
                 open_places[key].append(place)
-        left = tools
+        left: list[Seen] = tools
         for rank in range(3):
-            waiting, left = left, []
+            waiting = left
+            left = list[Seen]()
             for span in waiting:
                 keys = _call_keys(span.call_id, span.tool, span.arguments)
                 key = keys[rank]

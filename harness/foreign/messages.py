@@ -65,8 +65,8 @@ class Interned:
         value = parsed(value)
         if isinstance(value, dict):
             held = cast("Json", value)
-            inner = next((held[key] for key in ("messages", "input", "inputs") if key in held), None)
-            value = inner if isinstance(inner, list) else [value]
+            inner: Any = next((held[key] for key in ("messages", "input", "inputs") if key in held), None)
+            value = cast("Any", inner if isinstance(inner, list) else [held])
         if not isinstance(value, list):
             return (Message("user", (Text(value),)),) if isinstance(value, str) and value else ()
         found: list[Message] = []
@@ -181,11 +181,9 @@ def _parts(held: Json, role: Role) -> Iterator[Part]:
 def _called(held: Json) -> list[Any]:
     calls = parsed(held.get("tool_calls"))
     if not calls:
-        legacy = held.get("function_call")
-        calls = [legacy] if isinstance(legacy, dict) and held.get("type") not in _CALLS else []
-    if isinstance(calls, dict):
-        calls = [calls]
-    return cast("list[Any]", calls) if isinstance(calls, list) else []
+        legacy: Any = held.get("function_call")
+        return [legacy] if isinstance(legacy, dict) and held.get("type") not in _CALLS else []
+    return cast("list[Any]", [calls] if isinstance(calls, dict) else calls if isinstance(calls, list) else [])
 
 
 def _block(block: Any) -> Iterator[Part]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from harness.foreign.conversation import record_of_messages
+from harness.foreign.facets import OUTCOME
 from harness.foreign.messages import as_text, definitions_of
 from harness.foreign.otlp_json import wrong
 from harness.record import RunRecord
@@ -21,12 +22,15 @@ def is_conversation(value: Any) -> bool:
     if not isinstance(value, list) or not value:
         return False
     first = cast("list[Any]", value)[0]
-    return isinstance(first, dict) and first.get("role") in _ROLES
+    return isinstance(first, dict) and cast("dict[str, Any]", first).get("role") in _ROLES
 
 
 def has_conversation(value: Any) -> bool:
     """Return whether a value is an object with a list of messages in it."""
-    return isinstance(value, dict) and any(isinstance(value.get(key), list) for key in LISTS)
+    if not isinstance(value, dict):
+        return False
+    held = cast("dict[str, Any]", value)
+    return any(isinstance(held.get(key), list) for key in LISTS)
 
 
 def records(document: Any, place: str, *, name: str, number: int = 0) -> Iterator[RunRecord]:
@@ -59,12 +63,14 @@ def _record(messages: Any, held: dict[str, Any], place: str, name: str) -> RunRe
     for index, message in enumerate(cast("list[Any]", messages)):
         _check(message, f"{place}[{index}]")
     tools = definitions_of(held["tools"]) if held.get("tools") else ()
-    record = record_of_messages(messages, identity=name, source="openai messages", tools=tools)
+    record = record_of_messages(
+        cast("list[Any]", messages), identity=name, source="openai messages", tools=tools
+    )
     reward = held.get("reward")
     if isinstance(reward, int | float):
         record.outcome = "done" if reward == 1 else "failed"
-        record.carries |= {"outcome"}
-    record.reference = _reference(held)
+        record.carries |= OUTCOME
+    record.reference += _reference(held)
     return record
 
 
@@ -94,6 +100,7 @@ def _reference(held: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     for action in cast("list[Any]", actions) if isinstance(actions, list) else []:
         if isinstance(action, dict):
             known = cast("dict[str, Any]", action)
-            arguments = known.get("kwargs", known.get("arguments", {}))
-            found.append((as_text(known.get("name", "")), arguments if isinstance(arguments, dict) else {}))
+            arguments: Any = known.get("kwargs", known.get("arguments"))
+            wanted = cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {}
+            found.append((as_text(known.get("name", "")), wanted))
     return found

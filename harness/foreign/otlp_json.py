@@ -133,7 +133,11 @@ def _log(value: Any, place: str) -> LogRecord | None:
     body = record.get("body")
     if body is not None:
         content = any_value(body, f"{place}.body")
-        facts = {**content, **facts} if isinstance(content, dict) else {**facts, "body": content}
+        facts = (
+            {**cast("Attributes", content), **facts}
+            if isinstance(content, dict)
+            else {**facts, "body": content}
+        )
     return LogRecord(
         identity(trace, 16, f"{place}.traceId"),
         identity(span, 8, f"{place}.spanId"),
@@ -143,7 +147,8 @@ def _log(value: Any, place: str) -> LogRecord | None:
 
 def _console_span(value: Any, place: str) -> Span:
     """Return a span as the SDK's `ReadableSpan.to_json` writes it."""
-    context, facts = value["context"], value.get("attributes") or {}
+    context: Any = value["context"]
+    facts: Any = value.get("attributes") or {}
     if not isinstance(context, dict) or not isinstance(facts, dict):
         wrong(f"{place}.context", "an object with trace_id and span_id", context)
     known = cast("dict[str, Any]", context)
@@ -154,7 +159,11 @@ def _console_span(value: Any, place: str) -> Span:
         if isinstance(event, dict):
             told = cast("dict[str, Any]", event)
             noted = told.get("attributes")
-            events.append(SpanEvent(str(told.get("name", "")), noted if isinstance(noted, dict) else {}))
+            events.append(
+                SpanEvent(
+                    str(told.get("name", "")), cast("Attributes", noted) if isinstance(noted, dict) else {}
+                )
+            )
     failed = status.get("status_code") == "ERROR"
     return Span(
         identity(_bare(known.get("trace_id")), 16, f"{place}.context.trace_id"),
@@ -213,7 +222,7 @@ def any_value(value: Any, place: str, depth: int = 0) -> Any:
     if not isinstance(value, dict):
         wrong(place, "a value such as {stringValue: …}", value)
     if depth > DEEPEST:
-        raise TraceError(f"nested more than {DEEPEST} deep", place=place)
+        raise TraceError(f"nested more than {DEEPEST} deep", place=f"{place[:120]}…")
     held = cast("dict[str, Any]", value)
     for kind, inner in held.items():
         read = _VALUES.get(kind)
@@ -323,7 +332,7 @@ def identity(value: Any, size: int, place: str) -> str:
             decoded = b""
         if len(decoded) == size:
             return decoded.hex()
-    wrong(place, f"an id of {2 * size} hex digits", value)
+    return wrong(place, f"an id of {2 * size} hex digits", value)
 
 
 def _list(value: Any, name: str, other: str, place: str) -> list[Any]:
@@ -340,5 +349,5 @@ def _list(value: Any, name: str, other: str, place: str) -> list[Any]:
 
 def wrong(place: str, expected: str, found: Any) -> NoReturn:
     """Raise the error of something that is not what it should be."""
-    shown = repr(found)[:60] if not isinstance(found, dict | list) else type(found).__name__
+    shown = type(cast("object", found)).__name__ if isinstance(found, dict | list) else repr(found)[:60]
     raise TraceError(f"expected {expected}, found {shown}", place=place)

@@ -91,9 +91,10 @@ def own_plans(agents: Iterable[Acting], record: RunRecord) -> None:
         plan = parsed(asked.arguments) if asked else None
         tasks = cast("dict[str, Any]", plan).get("tasks") if isinstance(plan, dict) else None
         for planned in cast("list[Any]", tasks) if isinstance(tasks, list) else []:
-            needs = planned.get("needs") if isinstance(planned, dict) and planned.get("id") == task else None
+            held = cast("dict[str, Any]", planned) if isinstance(planned, dict) else {}
+            needs = held.get("needs") if held.get("id") == task else None
             if asked and isinstance(needs, list):
-                known = (by_task.get((asked.id, need)) for need in needs if isinstance(need, str))
+                known = [by_task.get((asked.id, str(need))) for need in cast("list[Any]", needs)]
                 agent.after = tuple(path for path in known if path)
 
 

@@ -386,8 +386,9 @@ def _count(value: Any) -> int | None:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value) if abs(value) < 1e15 else None
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15
-    return value if plausible else None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15:
+        return None
+    return value
 
 
 def _number(value: Any) -> float | None:

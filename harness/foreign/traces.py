@@ -108,7 +108,8 @@ def _groups(documents: Iterable[tuple[str, Any]], items: Items, size: int) -> It
     for trace, count in counts.items():
         if group and held + count * each > AT_ONCE:
             yield frozenset(group)
-            group, held = set(), 0.0
+            group.clear()
+            held = 0.0
         group.add(trace)
         held += count * each
     if group:
