@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from harness.foreign.tree import Tree
 from harness.record import Facet, RunRecord, Turn
 
-
 OUTCOME: frozenset[Facet] = frozenset({"outcome"})
 
 
@@ -21,7 +20,7 @@ def _facets(record: RunRecord, tree: Tree | None) -> Iterator[Facet]:
     answered = [turn for turn in turns if turn.reply is not None or turn.reported is not None]
     if any(entry.message.parts for agent in record.agents.values() for entry in agent.entries):
         yield "content"
-    if any(call.result is not None for call in record.calls.values()):
+    if not record.calls or any(call.result is not None for call in record.calls.values()):
         yield "results"
     if turns and all(turn.entries for turn in answered or turns):
         yield "windows"

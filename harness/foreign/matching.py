@@ -25,22 +25,24 @@ class Calls:
         self.by_span: dict[str, Call] = {}
         self._spans: dict[str, Seen] = {}
         """Tool spans by key of the call they carried out."""
-        self._children: dict[tuple[str, ...], Acting] = {}
+        self._children: dict[tuple[str, ...], list[Acting]] = defaultdict(list)
         for acting in agents:
             if acting.asked_by is not None and acting.parent is not None:
                 span = acting.asked_by
-                for key in _call_keys(span.call_id, span.tool, span.arguments)[:2]:
-                    self._children.setdefault((acting.parent.path, *key), acting)
+                for key in _call_keys(span.call_id, span.tool, span.arguments):
+                    self._children[acting.parent.path, *key].append(acting)
 
     def child(self, acting: Acting, call: ToolCall) -> Acting | None:
-        """Return the agent run that worked for a call, by its id, else by what was asked of which tool."""
-        by_id, by_arguments, _ = _call_keys(call.id, call.name, call.arguments)
+        """Return the agent run that worked for a call: by its id, by what was asked, or the only one of its tool."""
+        by_id, by_arguments, by_name = _call_keys(call.id, call.name, call.arguments)
         known = self._children.get((acting.path, *by_id)) if call.id else None
-        if known is None:
-            known = self._children.get((acting.path, *by_arguments))
-            if known is not None and known.asked_by is not None and known.asked_by.call_id:
-                return None  # that one has an id of its own, and it is another one
-        return known
+        if known:
+            return known[0]
+        for key in (by_arguments, by_name):
+            found = [one for one in self._children.get((acting.path, *key), ()) if not _has_id(one)]
+            if len(found) == 1 or (found and key is by_arguments):
+                return found[0]
+        return None
 
     def place(self, acting: Acting, record: AgentRecord) -> None:
         """Give every turn of an agent run its calls."""
@@ -135,6 +137,10 @@ class _Matching:
                     continue
                 return place if _began(turn, span) else None
         return None
+
+
+def _has_id(acting: Acting) -> bool:
+    return acting.asked_by is not None and bool(acting.asked_by.call_id)
 
 
 def _call_keys(call_id: str, name: str, arguments: str | None) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spans import answers, asks, span, text, write
+from spans import answers, asks, pairs, span, text, write
 
 from harness.foreign import read_records
 from harness.record import RunRecord, keep_ledger
@@ -19,7 +19,9 @@ def genai(first: dict[str, Any], second: dict[str, Any], **more: Any) -> list[di
     """Return one agent's run of two turns and a call between; the model calls say `first` and `second`."""
     chat = {"gen_ai__operation__name": "chat", "gen_ai__provider__name": "openai"}
     return [
-        span(1, 0, "invoke_workflow w", gen_ai__operation__name="invoke_workflow", gen_ai__workflow__name="w"),
+        span(
+            1, 0, "invoke_workflow w", gen_ai__operation__name="invoke_workflow", gen_ai__workflow__name="w"
+        ),
         span(2, 1, "invoke_agent lead", gen_ai__operation__name="invoke_agent", gen_ai__agent__name="lead"),
         span(3, 2, "chat m", **{**chat, **first}),
         span(
@@ -53,7 +55,9 @@ def test_a_genai_trace_becomes_turns_windows_calls_and_tokens(tmp_path: Path):
             "gen_ai__usage__input_tokens": 50,
             "gen_ai__usage__output_tokens": 7,
             "gen_ai__usage__cache_read__input_tokens": 0,
-            "gen_ai__tool__definitions": json.dumps([{"type": "function", "name": "look", "description": "Looks."}]),
+            "gen_ai__tool__definitions": json.dumps(
+                [{"type": "function", "name": "look", "description": "Looks."}]
+            ),
         },
         {
             "gen_ai__input__messages": json.dumps([TASK, CALL, RESULT]),
@@ -68,16 +72,28 @@ def test_a_genai_trace_becomes_turns_windows_calls_and_tokens(tmp_path: Path):
     record = read(write(tmp_path / "t", *spans))
 
     lead = record.agents["lead"]
-    assert (record.name, record.task, record.answer, record.outcome) == ("w", "How high?", "324 m high.", "done")
+    assert (record.name, record.task, record.answer, record.outcome) == (
+        "w",
+        "How high?",
+        "324 m high.",
+        "done",
+    )
     assert origins(record) == ["system", "task", "assistant", "tool:look", "assistant"]
     assert [(entry.first, entry.last) for entry in lead.entries] == [(1, 2), (1, 2), (2, 2), (2, 2), (0, 0)]
     assert [(turn.reported, turn.output, turn.cached) for turn in lead.turns] == [(50, 7, 0), (70, 9, None)]
     (call,) = lead.calls()
-    assert (call.key, call.arguments, call.result, call.span) == ("lead/turn-1/0", '{"key":"k"}', "324 m", f"{4:016x}")
+    assert (call.key, call.arguments, call.result, call.span) == (
+        "lead/turn-1/0",
+        '{"key":"k"}',
+        "324 m",
+        f"{4:016x}",
+    )
     assert call.entry is lead.entries[3]
     assert [tool.name for tool in lead.tools or ()] == ["look"]
     assert record.lacks("cost", "plans") == ("cost", "plans")
-    assert not record.lacks("content", "results", "windows", "usage", "times", "agents", "outcome", "tool_definitions")
+    assert not record.lacks(
+        "content", "results", "windows", "usage", "times", "agents", "outcome", "tool_definitions"
+    )
     assert [line.total for line in keep_ledger(record).turns["lead"]] == [50, 70]
 
 
@@ -119,9 +135,18 @@ def flat(prefix: str, messages: list[dict[str, Any]], style: str) -> dict[str, A
 def openinference() -> list[dict[str, Any]]:
     def model(asked: list[dict[str, Any]], said: dict[str, Any], tokens: int) -> dict[str, Any]:
         facts = {"openinference.span.kind": "LLM", "llm.model_name": "m", "llm.token_count.prompt": tokens}
-        return {**facts, **flat("llm.input_messages", asked, "openinference"), **flat("llm.output_messages", [said], "openinference")}
+        return {
+            **facts,
+            **flat("llm.input_messages", asked, "openinference"),
+            **flat("llm.output_messages", [said], "openinference"),
+        }
 
-    tool = {"openinference.span.kind": "TOOL", "tool.name": "look", "input.value": '{"key": "k"}', "output.value": "324 m"}
+    tool = {
+        "openinference.span.kind": "TOOL",
+        "tool.name": "look",
+        "input.value": '{"key": "k"}',
+        "output.value": "324 m",
+    }
     return [
         span(1, 0, "run", **{"openinference.span.kind": "CHAIN"}),
         span(2, 1, "lead", **{"openinference.span.kind": "AGENT", "agent.name": "lead"}),
@@ -134,7 +159,11 @@ def openinference() -> list[dict[str, Any]]:
 def traceloop() -> list[dict[str, Any]]:
     def model(asked: list[dict[str, Any]], said: dict[str, Any], tokens: int) -> dict[str, Any]:
         facts = {"llm.request.type": "chat", "gen_ai.system": "OpenAI", "gen_ai.usage.prompt_tokens": tokens}
-        return {**facts, **flat("gen_ai.prompt", asked, "traceloop"), **flat("gen_ai.completion", [said], "traceloop")}
+        return {
+            **facts,
+            **flat("gen_ai.prompt", asked, "traceloop"),
+            **flat("gen_ai.completion", [said], "traceloop"),
+        }
 
     tool = {"traceloop.entity.input": '{"key": "k"}', "traceloop.entity.output": "324 m"}
     return [
@@ -149,19 +178,21 @@ def traceloop() -> list[dict[str, Any]]:
 def span_events() -> list[dict[str, Any]]:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"key": "k"}'}}
     before = [("gen_ai.user.message", {"content": "How high?"})]
-    chose = ("gen_ai.choice", {"index": 0, "finish_reason": "tool_calls", "message": json.dumps({"tool_calls": [call]})})
+    chose = (
+        "gen_ai.choice",
+        {"index": 0, "finish_reason": "tool_calls", "message": json.dumps({"tool_calls": [call]})},
+    )
     after = [
         *before,
         ("gen_ai.assistant.message", {"tool_calls": json.dumps([call])}),
         ("gen_ai.tool.message", {"id": "c1", "content": "324 m"}),
     ]
     ended = ("gen_ai.choice", {"finish_reason": "stop", "message": json.dumps({"content": "324 m high."})})
-    spans = genai(
+    return genai(
         {"gen_ai__usage__input_tokens": 50, "_events": [*before, chose]},
         {"gen_ai__usage__input_tokens": 70, "_events": [*after, ended]},
         gen_ai__tool__call__result="324 m",
     )
-    return spans
 
 
 def details_event() -> list[dict[str, Any]]:
@@ -184,7 +215,12 @@ def test_every_dialect_gives_the_same_run(dialect: Any, tmp_path: Path):
     assert [entry.text for entry in record.agents["lead"].entries][2:] == ["324 m", "324 m high."]
     assert [turn.reported for turn in record.turns()] == [50, 70]
     (call,) = record.calls.values()
-    assert (call.id, call.tool, json.loads(call.arguments), call.result) == ("c1", "look", {"key": "k"}, "324 m")
+    assert (call.id, call.tool, json.loads(call.arguments), call.result) == (
+        "c1",
+        "look",
+        {"key": "k"},
+        "324 m",
+    )
     assert call.span == f"{4:016x}"
     assert (record.task, record.answer) == ("How high?", "324 m high.")
 
@@ -195,7 +231,10 @@ def test_dialects_are_merged_within_one_span(tmp_path: Path):
         "gen_ai__operation__name": "chat",
         "gen_ai__output__messages": json.dumps([END]),
         "llm__token_count__prompt": 50,
-        **{key.replace(".", "__"): value for key, value in flat("llm.input_messages", [TASK], "openinference").items()},
+        **{
+            key.replace(".", "__"): value
+            for key, value in flat("llm.input_messages", [TASK], "openinference").items()
+        },
     }
 
     record = read(write(tmp_path / "t", span(1, 0, "chat", **mixed)))
@@ -208,8 +247,6 @@ def test_dialects_are_merged_within_one_span(tmp_path: Path):
 def test_content_in_log_records_joins_its_span(tmp_path: Path):
     path = write(tmp_path / "t", *genai({}, {}), lines=True)
     content = {"gen_ai.input.messages": [TASK], "gen_ai.output.messages": [END]}
-    from spans import pairs
-
     record = {
         "traceId": f"{1:032x}",
         "spanId": f"{3:016x}",
@@ -226,23 +263,38 @@ def test_content_in_log_records_joins_its_span(tmp_path: Path):
 
 def test_a_tool_call_and_its_mcp_call_are_one(tmp_path: Path):
     spans = genai({"gen_ai__output__messages": json.dumps([CALL])}, {})
-    mcp = {"mcp__method__name": "tools/call", "gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "look"}
-    spans += [span(6, 4, "tools/call look", **mcp), span(7, 6, "tools/call look", **mcp, gen_ai__tool__call__result="324 m")]
+    mcp = {
+        "mcp__method__name": "tools/call",
+        "gen_ai__operation__name": "execute_tool",
+        "gen_ai__tool__name": "look",
+    }
+    spans += [
+        span(6, 4, "tools/call look", **mcp),
+        span(7, 6, "tools/call look", **mcp, gen_ai__tool__call__result="324 m"),
+    ]
 
     record = read(write(tmp_path / "t", *spans))
 
     (call,) = record.calls.values()
     assert call.result == "324 m"
-    assert record.notes == ["2 spans tell of a call that another span tells of too, and were made one with it"]
+    assert record.notes == [
+        "2 spans tell of a call that another span tells of too, and were made one with it"
+    ]
 
 
 def test_a_sub_agent_works_for_the_call_around_it(tmp_path: Path):
     spans = genai(
         {"gen_ai__input__messages": json.dumps([TASK]), "gen_ai__output__messages": json.dumps([CALL])},
-        {"gen_ai__input__messages": json.dumps([TASK, CALL, RESULT]), "gen_ai__output__messages": json.dumps([END])},
+        {
+            "gen_ai__input__messages": json.dumps([TASK, CALL, RESULT]),
+            "gen_ai__output__messages": json.dumps([END]),
+        },
     )
     agent = {"gen_ai__operation__name": "invoke_agent", "gen_ai__agent__name": "scout"}
-    chat = {"gen_ai__operation__name": "chat", "gen_ai__input__messages": json.dumps([text("user", "Look at k.")])}
+    chat = {
+        "gen_ai__operation__name": "chat",
+        "gen_ai__input__messages": json.dumps([text("user", "Look at k.")]),
+    }
     spans += [span(6, 4, "invoke_agent scout", **agent), span(7, 6, "chat m", **chat)]
 
     record = read(write(tmp_path / "t", *spans))
@@ -294,7 +346,9 @@ def test_many_traces_in_one_file_are_many_runs_also_when_compressed(tmp_path: Pa
 
 def test_agents_without_spans_are_told_apart_by_how_their_conversations_begin(tmp_path: Path):
     def chat(number: int, *messages: dict[str, Any]) -> dict[str, Any]:
-        return span(number, 1, "chat", gen_ai__operation__name="chat", gen_ai__input__messages=json.dumps(messages))
+        return span(
+            number, 1, "chat", gen_ai__operation__name="chat", gen_ai__input__messages=json.dumps(messages)
+        )
 
     one, other = text("user", "First."), text("user", "Second.")
     spans = [span(1, 0, "root"), chat(2, one), chat(3, other), chat(4, one, END, text("user", "On."))]
