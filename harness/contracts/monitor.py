@@ -154,7 +154,10 @@ class _Watch:
             for value in values or {("", call.key, "")}:
                 letters[value] = letters.get(value, 0) | SECOND
         if self.contract.minds_all:
-            for value in self.states if self.contract.link is not None else (TOGETHER,):
+            if self.contract.link is None:
+                letters.setdefault(TOGETHER, OTHER)
+                return letters
+            for value in self.states:
                 if value not in letters and self._minds(value):
                     letters[value] = OTHER
         return letters
