@@ -197,7 +197,9 @@ def _part(trace: _Trace, group: _Group, part: Part, *, ended: bool) -> Iterator[
                 yield "kept", None
                 continue
             others = possible if certain is None else (trace.calls[certain],)
-            late, early = (others[0], (call, *others[1:])) if response else (call, others)
+            late, early = (others[:1] or (call,))[0], (call, *others[1:])
+            if not response:
+                late, early = call, others
             breach = Breach(late, contract.missing(late, second=True), certain is not None, early)
             yield ("unclear" if certain is None else "broken"), breach
         elif certain is not None:

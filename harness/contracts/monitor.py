@@ -144,9 +144,7 @@ class _Watch:
         letters: dict[Value, int] = {}
         if first:
             values = self.contract.values_as_first(call)
-            if values is None and self.contract.link is None:
-                values = set()
-            for value in values if values is not None else ():
+            for value in values or ():
                 letters[value] = FIRST
         if second:
             values = self.contract.values_as_second(call)

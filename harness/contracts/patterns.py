@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -140,4 +140,4 @@ def _in_result(result: str, path: str) -> list[Any]:
         parsed = orjson.loads(result)
     except orjson.JSONDecodeError:
         return [MISSING]
-    return list(readings(parsed, path)) if isinstance(parsed, dict | list) else [MISSING]
+    return list(readings(cast("dict[str, Any]", parsed), path))

@@ -184,7 +184,7 @@ def _condition(text: str, at: int) -> Condition:
     wanted = tuple(_value(one, operator) for one in _VALUE.finditer(found["values"]) if one[0])
     if not wanted:
         raise ContractError(f"a value is missing after '{found['path']}{operator}'", at)
-    if operator not in ("=", "!=") and (len(wanted) > 1 or isinstance(wanted[0], str)):
+    if operator not in ("=", "!=") and (len(wanted) > 1 or any(isinstance(one, str) for one in wanted)):
         raise ContractError(f"'{operator}' wants one number, got '{found['values']}'", at)
     head, _, path = found["path"].partition(".")
     if head == "result":
