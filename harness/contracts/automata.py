@@ -9,6 +9,7 @@ later calls may still change.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -50,7 +51,15 @@ class Automaton:
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
         """What each state says about the calls so far."""
-        return tuple(self._standing(state) for state in range(len(self.table)))
+        may_hold = self._leading_to(self.accepting)
+        may_break = self._leading_to(set(range(len(self.table))) - self.accepting)
+        standings: list[Standing] = []
+        for state in range(len(self.table)):
+            if state in self.accepting:
+                standings.append("temporarily_satisfied" if state in may_break else "permanently_satisfied")
+            else:
+                standings.append("temporarily_violated" if state in may_hold else "permanently_violated")
+        return tuple(standings)
 
     @cached_property
     def dead(self) -> frozenset[int]:
@@ -79,16 +88,20 @@ class Automaton:
                 state = self.table[state][letter]
         return state in self.dead
 
-    def _standing(self, state: int) -> Standing:
-        reached, pending = {state}, [state]
+    def _leading_to(self, states: Iterable[int]) -> set[int]:
+        """Return the states from which one of `states` can be reached, these included."""
+        before: dict[int, list[int]] = defaultdict(list)
+        for state, row in enumerate(self.table):
+            for following in row:
+                before[following].append(state)
+        found = set(states)
+        pending = list(found)
         while pending:
-            for following in self.table[pending.pop()]:
-                if following not in reached:
-                    reached.add(following)
-                    pending.append(following)
-        if state in self.accepting:
-            return "permanently_satisfied" if reached <= self.accepting else "temporarily_satisfied"
-        return "temporarily_violated" if reached & self.accepting else "permanently_violated"
+            for state in before[pending.pop()]:
+                if state not in found:
+                    found.add(state)
+                    pending.append(state)
+        return found
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ kept or broken only if it is so in every order that agrees with the causes.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -87,6 +88,8 @@ class _Trace:
             before = None
         self._before = before
         self.everything = range(len(calls))
+        self.is_linear = before is None
+        """Whether all calls follow each other, so that nothing is possible that is not sure."""
 
     def surely(self, one: int, other: int) -> bool:
         """Return whether `one` was before `other`."""
@@ -101,10 +104,25 @@ class _Trace:
     def surely_clear(self, one: int, other: int, among: Sequence[int]) -> bool:
         """Return whether none of `among` can have come between the two."""
         if self._before is None:
-            return not any(one < each < other for each in among)
+            place = bisect_right(among, one)
+            return place >= len(among) or among[place] >= other
         return all(
             each in (one, other) or self.surely(each, one) or self.surely(other, each) for each in among
         )
+
+    def surely_paired(
+        self, one: int, others: Sequence[int], among: Sequence[int], *, response: bool
+    ) -> int | None:
+        """Return one of `others` that surely comes after `one`, or before it, with nothing of `among` between."""
+        if self._before is None:
+            # Of calls that follow each other the nearest is as good as any.
+            place = bisect_right(others, one) if response else bisect_left(others, one) - 1
+            others = others[place : place + 1] if place >= 0 else ()
+        for other in others if not response else reversed(others):
+            pair = _pair(one, other, response=response)
+            if other != one and self.surely(*pair) and self.surely_clear(*pair, among):
+                return other
+        return None
 
     def possibly_clear(self, one: int, other: int, among: Sequence[int]) -> bool:
         """Return whether it may be that none of `among` came between the two."""
@@ -170,23 +188,13 @@ def _part(trace: _Trace, group: _Group, part: Part, *, ended: bool) -> Iterator[
         () if template.spacing == "any" else active if template.spacing == "alternate" else trace.everything
     )
     for one in active:
-        candidates = sure if not response else sure[::-1]
-        certain = next(
-            (
-                other
-                for other in candidates
-                if other != one
-                and trace.surely(*_pair(one, other, response=response))
-                and trace.surely_clear(*_pair(one, other, response=response), among)
-            ),
-            None,
-        )
+        certain = trace.surely_paired(one, sure, among, response=response)
         possible = (
             ()
             if certain is not None
             else tuple(
                 trace.calls[other]
-                for other in (*sure, *maybe)
+                for other in (*(() if trace.is_linear else sure), *maybe)
                 if trace.possibly(*_pair(one, other, response=response))
                 and trace.possibly_clear(*_pair(one, other, response=response), among)
             )

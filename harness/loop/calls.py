@@ -146,7 +146,8 @@ class _Call:
         prepared = self.prepared
         if not isinstance(prepared, ToolOutput) and self.tool is not None and self.tool.external:
             prepared = await self._permit(prepared)
-            if not isinstance(prepared, ToolOutput) and self.arguments != self.call.arguments:
+            changed = self.arguments != self.call.arguments and self.agent.log.order is not None
+            if changed and not isinstance(prepared, ToolOutput):
                 prepared = self._in_order(prepared, changed=True)
         if isinstance(prepared, ToolOutput):
             self._start(1)
