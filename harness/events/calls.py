@@ -159,7 +159,7 @@ class ToolCallFinished:
     """The full result where `shown` is only its head and tail."""
     is_error: bool = False
     error_type: str = ""
-    """`arguments`, `unknown_tool`, `denied`, `server`, `tool`, `internal`, `cancelled`, or empty."""
+    """`arguments`, `unknown_tool`, `denied`, `order`, `server`, `tool`, `internal`, `cancelled`, or empty."""
     external: bool = True
     """False for the tools of the harness itself, whose results are no sources to quote from."""
     images: tuple[Image, ...] = ()
