@@ -90,12 +90,12 @@ class Redactor:
             case Mapping():
                 given = cast("Mapping[str, Any]", value)
                 clean = {self.text(key): self._json(item) for key, item in given.items()}
-                return value if all(a is b for a, b in _pairs(given, clean)) else clean
+                return given if all(a is b for a, b in _pairs(given, clean)) else clean
             case list() | tuple():
                 items = cast("list[Any]", value)
                 new = [self._json(item) for item in items]
                 same = all(a is b for a, b in zip(items, new, strict=True))
-                return value if same else type(items)(new)
+                return items if same else type(items)(new)
             case _:
                 return value
 
