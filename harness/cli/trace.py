@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from harness.events import Recorded
-    from harness.tracing import ContentCapture
 
 BATCH = 512
 """Spans in one line, or in one request."""
@@ -93,7 +92,9 @@ def export_trace(request: Export) -> int:
         destination, problem = _send(spans, request.endpoint)
     else:
         _write(spans, request)
-    _tell(request, run_id, len(spans), destination, problem)
+    trace = f"{spans[0].context.trace_id:032x}" if spans and spans[0].context else ""
+    summary = {"run_id": run_id, "trace_id": trace, "spans": len(spans)}
+    _tell(request, {**summary, "destination": destination, "error": problem})
     return 3 if problem else 0
 
 
@@ -106,8 +107,7 @@ def _spans_of(recorded: Iterable[Recorded], request: Export) -> list[ReadableSpa
     if content not in ("off", "new", "full"):
         raise UsageError(f"--content is off, new or full, not {content}")
     spans: list[ReadableSpan] = []
-    capture = cast("ContentCapture", content)
-    export_run(recorded, spans.append, content=capture, resource=resource_from_environment())
+    export_run(recorded, spans.append, content=content, resource=resource_from_environment())
     return spans
 
 
@@ -161,15 +161,14 @@ def _send(spans: list[ReadableSpan], endpoint: str) -> tuple[str, str]:
     return url, ""
 
 
-def _tell(request: Export, run_id: str, spans: int, destination: str, problem: str) -> None:
-    from harness.cli.terminal import count
-    from harness.trace_ids import trace_id
+def _tell(request: Export, summary: Mapping[str, object]) -> None:
+    from harness.cli.terminal import plain
     from harness.views import json_line
 
+    destination, problem = plain(str(summary["destination"])), plain(str(summary["error"]))
     if request.as_json:
-        summary = {"run_id": run_id, "spans": spans, "destination": destination, "error": problem}
-        print(json_line({**summary, "trace_id": f"{trace_id(run_id):032x}"}))
+        print(json_line(summary))
     if problem:
         print(f"error: {problem}", file=sys.stderr)
     elif not request.as_json and destination != "-":
-        print(f"wrote {destination}: {count(spans, 'span')}", file=sys.stderr)
+        print(f"wrote {destination}: {summary['spans']} spans", file=sys.stderr)
