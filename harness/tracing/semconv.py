@@ -235,3 +235,50 @@ TOOL_ERROR: Final = "tool_error"
 """`error.type` where the tool itself says that it failed (MCP `isError`)."""
 OTHER_ERROR: Final = "_OTHER"
 """`error.type` where no class of error is known."""
+
+
+# --- Metrics ---------------------------------------------------------------------------------------
+
+TOKEN_MODALITY: Final = "gen_ai.token.modality"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric of the conventions: a histogram, or without `buckets` a counter."""
+
+    name: str
+    unit: str
+    buckets: tuple[float, ...] = ()
+    description: str = ""
+
+
+_SECONDS: Final = tuple(round(0.01 * 2**power, 2) for power in range(14))
+_AGENT_SECONDS: Final = tuple(round(0.1 * 2**power, 1) for power in range(13))
+_MCP_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_RUN_SECONDS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+_COUNTS: Final = tuple(float(2**power) for power in range(8))
+_TOKENS: Final = tuple(float(4**power) for power in range(14))
+
+WORKFLOW_DURATION: Final = Instrument("gen_ai.invoke_workflow.duration", "s", _RUN_SECONDS)
+AGENT_DURATION: Final = Instrument("gen_ai.invoke_agent.duration", "s", _AGENT_SECONDS)
+AGENT_INFERENCES: Final = Instrument("gen_ai.invoke_agent.inference_calls", "{inference_call}", _COUNTS)
+AGENT_TOOLS: Final = Instrument("gen_ai.invoke_agent.tool_calls", "{tool_call}", _COUNTS)
+TOOL_DURATION: Final = Instrument("gen_ai.execute_tool.duration", "s", _SECONDS)
+MCP_DURATION: Final = Instrument("mcp.client.operation.duration", "s", _MCP_SECONDS)
+OPERATION_DURATION: Final = Instrument("gen_ai.client.operation.duration", "s", _SECONDS)
+FIRST_CHUNK: Final = Instrument("gen_ai.client.operation.time_to_first_chunk", "s", _SECONDS)
+TOKENS_OF_OPERATION: Final = {
+    USAGE_INPUT_TOKENS: Instrument("gen_ai.client.inference.operation.input_tokens", "{token}", _TOKENS),
+    USAGE_OUTPUT_TOKENS: Instrument("gen_ai.client.inference.operation.output_tokens", "{token}", _TOKENS),
+}
+"""Histograms of tokens per call, by the attribute of its span."""
+TOKENS_USED: Final = {
+    name: Instrument(f"gen_ai.client.inference.usage.{name.removeprefix('gen_ai.usage.')}", "{token}")
+    for name in (
+        USAGE_INPUT_TOKENS,
+        USAGE_OUTPUT_TOKENS,
+        USAGE_CACHE_READ_INPUT_TOKENS,
+        USAGE_REASONING_OUTPUT_TOKENS,
+    )
+}
+"""Counters of tokens, by the attribute of a call's span."""
