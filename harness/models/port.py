@@ -7,7 +7,7 @@ it once, so that a turn costs what is new and not what is old.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from harness.messages import Message, StopReason, ToolDefinition, Usage
@@ -74,7 +74,7 @@ class ModelResponse:
     """The model that answered, as the provider names it."""
     response_id: str = ""
     notes: tuple[str, ...] = ()
-    first_chunk_seconds: float | None = None
+    first_chunk_seconds: float | None = field(default=None, compare=False)
     """From the request to the first piece of a streamed response."""
     """What a reader of the final answer should know about how it was made."""
 
