@@ -299,3 +299,33 @@ def test_a_collector_that_hangs_over_metrics_costs_a_bounded_end_and_one_sentenc
     assert summary.problems == (
         f"metrics did not reach {hanging_url}/v1/metrics: it did not answer within 0.3 seconds",
     )
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_a_refusing_collector_costs_a_bounded_end_and_one_sentence(
+    status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    collector = Collector(status)
+    try:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        summary, projecting, closing = trace_a_run(0.5)
+    finally:
+        collector.close()
+
+    assert projecting < 1
+    assert closing < 2.5
+    assert len(summary.problems) == 1
+    assert summary.problems[0].startswith(f"{SPANS} of {SPANS} spans did not reach {collector.url}/v1/traces")
+    assert caplog.records == []
+
+
+def test_a_collector_that_answers_tls_with_garbage_costs_a_bounded_end_and_one_sentence(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.replace("http:", "https:"))
+    summary, projecting, closing = trace_a_run(0.5)
+
+    assert projecting < 1
+    assert closing < 2.5
+    assert len(summary.problems) == 1
+    assert caplog.records == []
