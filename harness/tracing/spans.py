@@ -21,7 +21,7 @@ give the same spans, ids and times included. It never touches the loop.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import assert_never
 
 from opentelemetry.sdk.resources import Resource
@@ -62,6 +62,7 @@ from harness.trace_ids import tool_span_id
 from harness.tracing import semconv
 from harness.tracing.agent_spans import INTERRUPTED, PLAN_TOOL, AgentSpans, OnSpan
 from harness.tracing.content import ContentCapture, answer_json, array_json, message_json
+from harness.tracing.notes import note_contract, write_server
 from harness.tracing.open_span import Attributes, OpenSpan, SpanMaker
 
 
@@ -324,7 +325,7 @@ class SpanProjector:
         }
         server = event.tool.partition(".")[0]
         if server in self._servers:
-            _write_server(server, {"transport": self._servers[server]}, attributes)
+            write_server(server, {"transport": self._servers[server]}, attributes)
         if event.tool in agent.descriptions:
             attributes[semconv.TOOL_DESCRIPTION] = agent.descriptions[event.tool]
         span = self._maker.open(
@@ -341,7 +342,7 @@ class SpanProjector:
             self._open_tool(event, at)
         span, agent = self._tools.pop(event.key)
         if event.served:
-            _write_server(event.tool.partition(".")[0], event.served, span.attributes)
+            write_server(event.tool.partition(".")[0], event.served, span.attributes)
         span.attributes[semconv.RESULT_CHARACTERS] = len(event.shown)
         if event.whole is not None:
             span.attributes[semconv.WHOLE_RESULT_CHARACTERS] = len(event.whole)
@@ -401,61 +402,4 @@ class SpanProjector:
     def _contract_event(
         self, event: ReplanRequested | DeliverableRejected | CitationsVerified | LimitWasReached, at: int
     ) -> None:
-        span = self._span_of(event.agent)
-        facts: Attributes = {}
-        match event:
-            case ReplanRequested():
-                _count(span, semconv.REPLANS)
-                facts = {
-                    semconv.PLAN_VERSION: event.version,
-                    semconv.PLAN_TASKS: event.tasks,
-                    semconv.REASON: event.reason,
-                }
-                span.note(semconv.EVENT_REPLAN, at, facts)
-            case DeliverableRejected():
-                _count(span, semconv.REJECTIONS)
-                if self._content != "off":
-                    facts = {semconv.REASONS: event.reasons}
-                span.note(semconv.EVENT_REJECTED, at, facts)
-            case CitationsVerified():
-                facts = {
-                    semconv.CITATIONS_KEPT: event.kept,
-                    semconv.CITATIONS_DROPPED: len(event.dropped),
-                }
-                span.attributes.update(facts)
-                span.note(semconv.EVENT_CITATIONS, at, facts)
-            case LimitWasReached():
-                facts = {
-                    semconv.LIMIT: event.limit,
-                    semconv.LIMIT_SCOPE: event.scope,
-                    semconv.LIMIT_ALLOWED: event.allowed,
-                }
-                reached = span.attributes.get(semconv.LIMITS_REACHED, ())
-                assert isinstance(reached, tuple)
-                span.attributes[semconv.LIMITS_REACHED] = (*reached, event.limit)
-                span.note(semconv.EVENT_LIMIT, at, facts)
-
-
-def _write_server(server: str, served: Mapping[str, str], attributes: Attributes) -> None:
-    """Write how a tool's server was reached.
-
-    A span around an MCP call carries MCP's attributes; a second span would count the call twice.
-    """
-    attributes[semconv.TOOL_SERVER] = server
-    attributes[semconv.MCP_METHOD_NAME] = semconv.TOOL_CALLED
-    transport = served.get("transport", "")
-    if transport in semconv.NETWORK_TRANSPORTS:
-        attributes[semconv.NETWORK_TRANSPORT] = semconv.NETWORK_TRANSPORTS[transport]
-    if transport == "http":
-        attributes[semconv.NETWORK_PROTOCOL] = "http"
-    for name, attribute in semconv.SERVED.items():
-        if name in served:
-            attributes[attribute] = served[name]
-    if served.get("port", "").isdecimal():
-        attributes[semconv.SERVER_PORT] = int(served["port"])
-
-
-def _count(span: OpenSpan, attribute: str) -> None:
-    count = span.attributes.get(attribute, 0)
-    assert isinstance(count, int)
-    span.attributes[attribute] = count + 1
+        note_contract(self._span_of(event.agent), event, at, content=self._content)

@@ -10,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+import harness
+from harness import FunctionToolset, ToolError, calls, says, scripted
 from harness.redaction import REDACTED, Redactor
 from harness.team import parse_team
 
@@ -166,3 +169,33 @@ def test_a_value_that_stands_in_another_one_does_not_hide_part_of_it_only():
     redactor = Redactor(["abcd-1234", "abcd-1234-efgh-5678"])
 
     assert redactor.text("x abcd-1234-efgh-5678 y abcd-1234 z") == f"x {REDACTED} y {REDACTED} z"
+
+
+@pytest.mark.anyio
+async def test_no_model_sees_what_a_tool_says_of_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MODEL_KEY", SECRET)
+    (tmp_path / "team.yaml").write_text(
+        "harness: 1\nname: t\nentry: lead\n"
+        "models: {default: {api: openai-chat, model: m, base_url: 'http://127.0.0.1:9', api_key: '${MODEL_KEY}'}}\n"
+        "agents: {lead: {instructions: Lead., tools: [desk]}}\n"
+    )
+
+    def leak() -> str:
+        return f"it is {SECRET}"
+
+    def fail() -> str:
+        raise ToolError(f"no: {SECRET.encode().hex()}")
+
+    lead = scripted(calls("desk.leak"), calls("desk.fail"), says(f"It is {SECRET}."))
+    toolsets = [FunctionToolset("desk", leak, fail)]
+    with anyio.fail_after(20):
+        async with harness.open(
+            tmp_path / "team.yaml", store=":memory:", models={"lead": lead}, toolsets=toolsets
+        ) as opened:
+            result = await opened.run(f"Find {SECRET}.")
+
+    seen = "\n".join(str(message) for request in lead.requests for message in request)
+    assert [form for form in forms(SECRET) if form.decode() in seen] == []
+    assert f"it is {REDACTED}" in seen
+    assert f"no: {REDACTED}" in seen
+    assert result.output == f"It is {REDACTED}."
