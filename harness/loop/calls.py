@@ -48,6 +48,7 @@ from harness.tools.port import (
     ToolOutput,
 )
 from harness.tools.results import shorten
+from harness.trace_ids import traceparent
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -109,6 +110,8 @@ class _Call:
     """How many questions it has raised."""
     asked_before: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested], init=False)
     """Questions that attempts raised while they went on, and before they had a result."""
+    attempt: int = field(default=1, init=False)
+    """The attempt that is under way."""
     said_before: dict[int, ApprovalDecided] = field(default_factory=dict[int, ApprovalDecided], init=False)
     """The answers to them, by number."""
 
@@ -309,6 +312,7 @@ class _Call:
         attempt = 1
         answer: InquiryAnswer | None = None
         while True:
+            self.attempt = attempt
             self._start(attempt)
             if self.tool is None or not self.tool.external:
                 return await self._invoke(arguments, None)
@@ -352,9 +356,9 @@ class _Call:
                     await agent.log.durable()
                 return await self.tool.invoke(arguments, self._context(answer))
         except ToolServerError as error:
-            return _refusal("server", str(error))
+            return replace(_refusal("server", str(error)), served=error.served)
         except ToolError as error:
-            return _refusal("tool", str(error))
+            return replace(_refusal("tool", str(error)), served=error.served)
         except anyio.get_cancelled_exc_class():
             # A stop from outside leaves the call open, as a crash would.
             if agent.cut_by():
@@ -392,7 +396,9 @@ class _Call:
                 self._finish(_refusal("cancelled", finished.shown))
                 raise
         text = finished.shown if finished.whole is None else finished.whole
-        return ToolOutput(text, finished.is_error, finished.error_type, finished.images)
+        return ToolOutput(
+            text, finished.is_error, finished.error_type, finished.images, served=finished.served
+        )
 
     def _context(self, answer: InquiryAnswer | None) -> CallContext:
         agent = self.agent
@@ -405,7 +411,14 @@ class _Call:
             agent.log.run_id,
             answer,
             self._ask_meanwhile,
+            self._traceparent(),
         )
+
+    def _traceparent(self) -> str:
+        log = self.agent.log
+        started = log.state.started
+        caller = started.traceparent if started else ""
+        return traceparent(log.run_id, self.key, attempt=self.attempt, epoch=log.epoch, caller=caller)
 
     # --- asking a person ---
 
@@ -513,6 +526,7 @@ class _Call:
                 error_type=output.error_type,
                 external=external,
                 images=output.images,
+                served=output.served,
             )
         )
         return output if short is None else replace(output, text=short)

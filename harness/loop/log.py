@@ -43,6 +43,8 @@ class RunLog:
         self.past = past or Past()
         self.clock = clock
         self.next_sequence = next_sequence
+        self.epoch = 1
+        """How often somebody has taken up the run, this time included."""
         self._journal = journal
         self._listeners: list[Listener] = []
         for event in self.past.environment if self.past.check == "everything" else ():

@@ -43,7 +43,7 @@ from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
 from harness.loop.state import Reading
 from harness.messages import Message, ToolDefinition, system, user
-from harness.models.port import Model
+from harness.models.port import Model, settings_of
 from harness.permissions import Permissions
 from harness.team import AgentSpec, LimitsSpec, Team, contracts_of
 from harness.tools.port import CallContext, Tool
@@ -363,6 +363,7 @@ class TeamRun:
                 if before
                 else {tool.definition.name: tool.effect for tool in tools if tool.external},
                 context_window=before.context_window if before else agent.model.context_window,
+                request=before.request if before else settings_of(agent.model),
             )
         )
 
