@@ -6,6 +6,7 @@
     ├── StoreError             the journal cannot be opened, read or written
     │   ├── RunTaken           another process, which is alive, carries the run
     │   └── Fenced             another process has taken the run over; this one must stop
+    ├── TraceError             a foreign trace cannot be read: file, place, what was expected
     ├── Divergence             a run carried out again does not do what its record says
     ├── ModelError             a model call failed and is not worth repeating
     │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
@@ -80,6 +81,16 @@ class RunTaken(StoreError):
 
 class Fenced(StoreError):
     """Another process has taken the run over; this one must not go on with it."""
+
+
+class TraceError(HarnessError):
+    """A trace cannot be read; says the file, the place in it, and what was expected there."""
+
+    def __init__(self, message: str, *, file: str = "", place: str = "") -> None:
+        self.file = file
+        self.place = place
+        self.expected = message
+        super().__init__(": ".join(part for part in (file, place, message) if part))
 
 
 class Divergence(HarnessError):
