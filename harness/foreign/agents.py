@@ -141,10 +141,14 @@ class Cast:
         """Add an agent run that has no span of its own."""
         parent = self._owner(tool) if tool is not None else None
         around = self._tree.chain(
-            span, tool, lambda one: bool(one.agent) and one.kind in ("chain", "workflow") and self._is_top(one, tool)
+            span,
+            tool,
+            lambda one: bool(one.agent) and one.kind in ("chain", "workflow") and self._is_top(one, tool),
         )
         root = tool or self._tree.root(span)
-        name = span.agent or (around.agent if around else "") or (tool.tool if tool else root.agent or root.name)
+        name = (
+            span.agent or (around.agent if around else "") or (tool.tool if tool else root.agent or root.name)
+        )
         acting = self._add(root, name or "agent", parent, tool)
         acting.named = False
         return acting

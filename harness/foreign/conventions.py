@@ -94,7 +94,9 @@ FLATTENED: Final[dict[str, str]] = {
 }
 """Lists written as one attribute per leaf, with the index in the name."""
 
-MODEL_OPERATIONS: Final = frozenset({"chat", "generate_content", "text_completion", "completion", "responses"})
+MODEL_OPERATIONS: Final = frozenset(
+    {"chat", "generate_content", "text_completion", "completion", "responses"}
+)
 AGENT_OPERATIONS: Final = frozenset({"invoke_agent"})
 TOOL_OPERATIONS: Final = frozenset({"execute_tool"})
 WORKFLOW_OPERATIONS: Final = frozenset({"invoke_workflow", "workflow"})
@@ -119,7 +121,10 @@ MESSAGE_EVENTS: Final = {
 
 DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
 
-CONTENT_EVENTS: Final = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
+CONTENT_EVENTS: Final = {
+    "gen_ai.content.prompt": "gen_ai.prompt",
+    "gen_ai.content.completion": "gen_ai.completion",
+}
 """Content before version 1.28: one event with all messages as JSON."""
 
 STOP_REASONS: Final = {

@@ -69,7 +69,9 @@ def _is_list_of_spans(value: Any) -> bool:
 def _holds_conversations(value: Any) -> bool:
     if isinstance(value, list):
         few = itertools.islice(cast("list[Any]", value), 1)
-        return any(openai_messages.is_conversation(one) or openai_messages.has_conversation(one) for one in few)
+        return any(
+            openai_messages.is_conversation(one) or openai_messages.has_conversation(one) for one in few
+        )
     return openai_messages.has_conversation(value)
 
 

@@ -145,7 +145,9 @@ def _role(held: Json) -> Role:
                 return "tool"
     identity = held.get("id")
     if isinstance(identity, list) and identity:  # LangChain's serialised classes
-        name = str(cast("list[Any]", identity)[-1]).removesuffix("Message").removesuffix("MessageChunk").lower()
+        name = (
+            str(cast("list[Any]", identity)[-1]).removesuffix("Message").removesuffix("MessageChunk").lower()
+        )
         return _ROLES.get(name, "user")
     return "user"
 
@@ -156,9 +158,7 @@ def _parts(held: Json, role: Role) -> Iterator[Part]:
     )
     if reasoning is not None and role == "assistant":
         yield Reasoning(as_text(reasoning))
-    content = next(
-        (held[key] for key in ("parts", "content", "contents") if held.get(key) is not None), None
-    )
+    content = next((held[key] for key in ("parts", "content", "contents") if held.get(key) is not None), None)
     kind = held.get("type")
     is_block = isinstance(kind, str) and kind in (*_CALLS, *_RESULTS, *_TEXTS, *_THINKING)
     if is_block and "parts" not in held and ("role" not in held or kind in (*_CALLS, *_RESULTS)):
@@ -205,7 +205,10 @@ def _block(block: Any) -> Iterator[Part]:
         shown = next((held[key] for key in ("response", "result", "content", "output") if key in held), "")
         yield ToolResult(str(call_id), _content_text(shown), held.get("is_error") is True)
     elif kind in _THINKING:
-        shown = next((held[key] for key in ("content", "thinking", "reasoning", "text", "summary") if held.get(key)), "")
+        shown = next(
+            (held[key] for key in ("content", "thinking", "reasoning", "text", "summary") if held.get(key)),
+            "",
+        )
         yield Reasoning(_content_text(shown))
     elif kind in ("image", "image_url", "blob", "input_image"):
         data = held.get("data") or held.get("content") or held.get("image_url") or held.get("image") or ""
@@ -224,10 +227,13 @@ def _call(value: Any) -> ToolCall:
     names = cast("Json", function) if isinstance(function, dict) else held
     name = names.get("name") or (function if isinstance(function, str) else "")
     arguments = next(
-        (names[key] for key in ("arguments", "args", "input", "parameters") if names.get(key) is not None), "{}"
+        (names[key] for key in ("arguments", "args", "input", "parameters") if names.get(key) is not None),
+        "{}",
     )
     call_id = next((held[key] for key in ("id", "call_id", "tool_call_id") if held.get(key)), "")
-    return ToolCall(str(call_id), str(name or ""), arguments if isinstance(arguments, str) else as_text(arguments))
+    return ToolCall(
+        str(call_id), str(name or ""), arguments if isinstance(arguments, str) else as_text(arguments)
+    )
 
 
 def _content_text(value: Any) -> str:
@@ -275,12 +281,15 @@ def definitions_of(value: Any) -> tuple[ToolDefinition, ...]:
                 known = {**known, **cast("Json", inner)}
         name = known.get("name")
         schema = next(
-            (parsed(known[key]) for key in ("parameters", "input_schema", "inputSchema") if known.get(key)), None
+            (parsed(known[key]) for key in ("parameters", "input_schema", "inputSchema") if known.get(key)),
+            None,
         )
         if isinstance(name, str) and name:
             about = known.get("description")
             text = about if isinstance(about, str) else ""
             found.append(
-                ToolDefinition(name, text, cast("Json", schema)) if isinstance(schema, dict) else ToolDefinition(name, text)
+                ToolDefinition(name, text, cast("Json", schema))
+                if isinstance(schema, dict)
+                else ToolDefinition(name, text)
             )
     return tuple(found)

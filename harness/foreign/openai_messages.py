@@ -47,7 +47,9 @@ def records(document: Any, place: str, *, name: str, number: int = 0) -> Iterato
 
 
 def _name(held: dict[str, Any], name: str, number: int) -> str:
-    words = [f"{key} {held[key]}" for key in ("task_id", "trial", "id") if isinstance(held.get(key), int | str)]
+    words = [
+        f"{key} {held[key]}" for key in ("task_id", "trial", "id") if isinstance(held.get(key), int | str)
+    ]
     return f"{name} {', '.join(words)}" if words else f"{name}#{number}" if number else name
 
 
@@ -78,7 +80,9 @@ def _check(message: Any, place: str) -> None:
     if calls is not None and not isinstance(calls, list):
         wrong(f"{place}.tool_calls", "a list", calls)
     for index, call in enumerate(cast("list[Any]", calls or [])):
-        if not isinstance(call, dict) or not isinstance(cast("dict[str, Any]", call).get("function", {}), dict | str):
+        if not isinstance(call, dict) or not isinstance(
+            cast("dict[str, Any]", call).get("function", {}), dict | str
+        ):
             wrong(f"{place}.tool_calls[{index}]", "a tool call with a function", call)
 
 

@@ -118,9 +118,7 @@ def _event(value: Any, place: str) -> SpanEvent:
     if not isinstance(value, dict):
         wrong(place, "an event", value)
     event = cast("dict[str, Any]", value)
-    return SpanEvent(
-        str(event.get("name", "")), attributes(event.get("attributes"), f"{place}.attributes")
-    )
+    return SpanEvent(str(event.get("name", "")), attributes(event.get("attributes"), f"{place}.attributes"))
 
 
 def _log(value: Any, place: str) -> LogRecord | None:

@@ -132,7 +132,11 @@ class Reader:
                         break
         for prefix, tree in flattened.items():
             facts.setdefault(FLATTENED[prefix], _listed(tree))
-        for name, dialect in (("kind", "openinference"), ("traceloop_kind", "traceloop"), ("operation", "genai")):
+        for name, dialect in (
+            ("kind", "openinference"),
+            ("traceloop_kind", "traceloop"),
+            ("operation", "genai"),
+        ):
             if name in facts:
                 dialects.add(dialect)
         if "provider" in facts and not dialects:
@@ -205,7 +209,9 @@ class Reader:
         value = parsed(value)
         key = as_text(value)
         if isinstance(value, list):
-            return self.interned.messages([{"role": "system", "parts": [part]} for part in cast("list[Any]", value)])
+            return self.interned.messages(
+                [{"role": "system", "parts": [part]} for part in cast("list[Any]", value)]
+            )
         return self.interned.messages([{"role": "system", "content": key}]) if key else ()
 
     def _defined(self, value: Any) -> tuple[ToolDefinition, ...]:
@@ -316,7 +322,9 @@ def _listed(tree: Json) -> Any:
     """Return a tree with its numbered branches as lists, and `message` unwrapped."""
     if "message" in tree and isinstance(tree["message"], dict):
         tree = cast("Json", tree["message"])
-    plain = {key: _listed(cast("Json", value)) if isinstance(value, dict) else value for key, value in tree.items()}
+    plain = {
+        key: _listed(cast("Json", value)) if isinstance(value, dict) else value for key, value in tree.items()
+    }
     if plain and all(key.isdigit() for key in plain):
         return [plain[key] for key in sorted(plain, key=lambda key: (len(key), key))]
     return plain
@@ -334,7 +342,18 @@ def _tool_arguments(value: Any) -> str:
     return value if isinstance(value, str) else as_text(value)
 
 
-_WRAPPERS = {"inputs", "input", "input_str", "kwargs", "args", "arguments", "tags", "metadata", "name", "sanitize_inputs_outputs"}
+_WRAPPERS = {
+    "inputs",
+    "input",
+    "input_str",
+    "kwargs",
+    "args",
+    "arguments",
+    "tags",
+    "metadata",
+    "name",
+    "sanitize_inputs_outputs",
+}
 
 
 def _tool_result(value: Any) -> str:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from harness.diagnosis.case import Detector
+from harness.diagnosis.pollution.results import RESULTS
 
-POLLUTION: tuple[Detector, ...] = ()
+POLLUTION: tuple[Detector, ...] = (*RESULTS,)
