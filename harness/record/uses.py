@@ -39,6 +39,8 @@ class Uses:
         """The entry that first brought each distinctive value into the window; it may be a reply."""
         self.holders: dict[str, list[Entry]] = defaultdict(list)
         """The entries, replies left out, in which each distinctive value stands, in order."""
+        self.everywhere: dict[str, list[Entry]] = defaultdict(list)
+        """The entries, replies too, in which each distinctive value stands, in order."""
         self._words: dict[str, Entry] = {}
         self._said: dict[str, int] = {}
         """Number of the last reply that holds a value or a word."""
@@ -78,6 +80,7 @@ class Uses:
             self._said.update(dict.fromkeys((*values, *words), entry.number))
         for value in values:
             self.introduced.setdefault(value, entry)
+            self.everywhere[value].append(entry)
             if not is_reply:
                 self.holders[value].append(entry)
         for word in words:

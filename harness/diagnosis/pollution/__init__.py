@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from harness.diagnosis.case import Detector
 from harness.diagnosis.pollution.results import RESULTS
+from harness.diagnosis.pollution.window import WINDOW
 
-POLLUTION: tuple[Detector, ...] = (*RESULTS,)
+POLLUTION: tuple[Detector, ...] = (*RESULTS, *WINDOW)

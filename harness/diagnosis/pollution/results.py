@@ -22,6 +22,7 @@ from harness.record.effects import access_of
 from harness.record.values import argument_values, is_distinctive
 
 UNUSED_TOKENS = 150
+UNUSED_WARNING_TOKENS = 1_000
 OVERSIZED_TOKENS = 3_000
 OVERSIZED_SHARE = 0.25
 WELL_USED = 0.15
@@ -39,9 +40,11 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
             groups[call.tool].append((call, entry))
     for tool, unused in groups.items():
         spent = price(case, [(entry, call.turn + 1) for call, entry in unused])
+        # A short answer may be used without being repeated: "no such order" is enough to go on.
+        large = max(entry.size for _, entry in unused) >= UNUSED_WARNING_TOKENS
         yield Finding(
             "unused-result",
-            weight(case.case, spent.tokens or 0),
+            weight(case.case, spent.tokens or 0) if large else "info",
             f"{len(unused)} results of {tool} ({sum(entry.size for _, entry in unused):,} tokens) were used by "
             f"nothing that came later, and sent {sum(entry.sent for _, entry in unused)} times",
             Where(
