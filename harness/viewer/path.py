@@ -43,25 +43,27 @@ def clock_times(record: RunRecord) -> Times | None:
     known = [turn.started for turn in record.turns() if turn.started is not None]
     if not known:
         return None
-    zero = min([*known, *([record.started] if record.started is not None else [])])
+    zero = min(known) if record.started is None else min(record.started, *known)
     times = Times()
     for path, agent in record.agents.items():
-        last = agent.started - zero if agent.started is not None else 0.0
+        begun = None if agent.started is None else agent.started - zero
+        last = begun or 0.0
         for turn in agent.turns:
-            begin = turn.started - zero if turn.started is not None else last
-            end = max(begin, turn.ended - zero if turn.ended is not None else begin)
-            times.turns[turn.id] = begin, end
-            last = max(last, end)
+            span = times.turns[turn.id] = _since(zero, turn.started, turn.ended, last)
+            last = max(last, span[1])
             for call in turn.calls:
-                start = call.started - zero if call.started is not None else end
-                over = max(start, call.ended - zero if call.ended is not None else start)
-                times.calls[call.key] = start, over
-                last = max(last, over)
-        begun = agent.started - zero if agent.started is not None else None
+                times.calls[call.key] = _since(zero, call.started, call.ended, span[1])
+                last = max(last, times.calls[call.key][1])
         if begun is None:
             begun = times.turns[agent.turns[0].id][0] if agent.turns else 0.0
-        times.agents[path] = begun, max(last, begun, agent.ended - zero if agent.ended is not None else 0.0)
+        times.agents[path] = begun, max(last, _since(zero, begun + zero, agent.ended, begun)[1])
     return times
+
+
+def _since(zero: float, started: float | None, ended: float | None, otherwise: float) -> Span:
+    """Return a begin and an end; what is not known is `otherwise`, and takes no time."""
+    begin = otherwise if started is None else started - zero
+    return begin, begin if ended is None else max(begin, ended - zero)
 
 
 def step_times(record: RunRecord) -> Times:

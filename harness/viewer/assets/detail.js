@@ -114,8 +114,8 @@ function replyAndCalls(agent, turn, options) {
 function callRow(agent, call, options) {
   const row = el("details", { class: "row call" + (call.error ? " bad" : "") + (options.call === call ? " focus" : ""), "data-call": call.key }, el("summary", {},
     el("i", { class: "swatch k-" + (call.children.length ? "report" : "result") }), el("span", { class: "label" }, el("bdi", {}, call.tool)),
-    call.marks && el("span", { class: "dot " + worst(call.marks) }),
-    call.error && el("span", { class: "tag bad" }, call.errorType || "failed"),
+    Boolean(call.marks) && el("span", { class: "dot " + worst(call.marks) }),
+    Boolean(call.error) && el("span", { class: "tag bad" }, call.errorType || "failed"),
     el("span", { class: "peek dim" }, oneLine(text(call.args), 60)),
     el("span", { class: "num" }, call.start === null ? "" : seconds(call.end - call.start))));
   const open = () => {

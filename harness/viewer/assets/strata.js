@@ -27,7 +27,7 @@ function strata(state, side, select) {
     if (!agent) return;
     const low = chart.value(0), high = chart.value(chart.width);
     const unit = chart.x(2) - chart.x(1);
-    drawScale(context, chart, low, high, unit);
+    drawScale(context, chart);
     for (const band of bands) {
       if (band.to < low || band.from > high) continue;
       let lastKind = "", lastY = -1;
@@ -51,15 +51,23 @@ function strata(state, side, select) {
       }
     }
     drawTurns(context, chart, low, high, unit);
+    drawNumbers(context, chart, low, high, unit);
   }
 
-  function drawScale(context, chart, low, high, unit) {
+  function drawScale(context, chart) {
+    context.fillStyle = palette.line;
+    for (const tick of d3.ticks(0, top, 4)) context.fillRect(LEFT, Math.round(y(tick)), chart.width, 1);
+  }
+
+  function drawNumbers(context, chart, low, high, unit) {
     context.font = "11px system-ui, sans-serif";
+    context.fillStyle = palette.dim;
+    context.strokeStyle = palette.panel;
+    context.lineWidth = 3;
     for (const tick of d3.ticks(0, top, 4)) {
-      context.fillStyle = palette.faint;
-      context.fillRect(LEFT, Math.round(y(tick)), chart.width, 1);
-      context.fillStyle = palette.dim;
-      if (tick) context.fillText(short(tick), 2, y(tick) - 3);
+      if (!tick) continue;
+      context.strokeText(short(tick), 2, y(tick) - 3);
+      context.fillText(short(tick), 2, y(tick) - 3);
     }
     context.fillStyle = palette.dim;
     context.textAlign = "center";
@@ -75,6 +83,7 @@ function strata(state, side, select) {
     if (unit > 4) {
       context.fillStyle = palette.panel;
       for (let t = from; t <= to + 1; t++) context.fillRect(chart.x(t) - gap / 2, 0, gap, chart.height - AXIS_Y);
+
     }
     for (let t = from; t <= to; t++) {
       const turn = agent.turns[t - 1];
