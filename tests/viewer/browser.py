@@ -17,7 +17,9 @@ from typing import Any
 import aiohttp
 import anyio
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 
 
 @dataclass
@@ -74,7 +76,9 @@ class Tab:
 
     async def frame(self) -> None:
         """Wait until what was changed has been painted."""
-        await self.run("new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(go))))")
+        await self.run(
+            "new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(go))))"
+        )
 
     async def press(self, key: str) -> None:
         text = {"text": key} if len(key) == 1 else {}
@@ -84,7 +88,11 @@ class Tab:
 
     async def size(self, width: int, height: int, *, dark: bool = False) -> None:
         await self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self.send("Emulation.setEmulatedMedia", features=[scheme])
