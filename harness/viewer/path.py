@@ -123,24 +123,23 @@ def critical_path(record: RunRecord, times: Times) -> list[Step]:
         return []
     steps: list[Step] = []
     last = max(roots, key=lambda path: times.agents[path][1])
-    # Agents, not turns, nest: the walk is as deep as the tree, which team files limit; foreign ones are guarded.
     _back(record, times, record.agents[last], steps, set())
     return steps[::-1]
 
 
 def _back(record: RunRecord, times: Times, agent: AgentRecord, steps: list[Step], seen: set[str]) -> None:
-    if agent.path in seen or len(seen) > 10_000:
-        return
-    seen.add(agent.path)
-    for turn in reversed(agent.turns):
-        call = max(turn.calls, key=lambda one: times.calls[one.key][1], default=None)
-        if call is not None:
-            _back_call(record, times, call, steps, seen)
-        steps.append(Step(agent.path, turn.number, "", times.turns[turn.id]))
-    before = [need for need in agent.after if need in record.agents]
-    if before:
-        last = max(before, key=lambda path: times.agents[path][1])
-        _back(record, times, record.agents[last], steps, seen)
+    """Walk back through an agent run, then through what it had waited for before it began."""
+    while agent.path not in seen:
+        seen.add(agent.path)
+        for turn in reversed(agent.turns):
+            call = max(turn.calls, key=lambda one: times.calls[one.key][1], default=None)
+            if call is not None:
+                _back_call(record, times, call, steps, seen)
+            steps.append(Step(agent.path, turn.number, "", times.turns[turn.id]))
+        before = [need for need in agent.after if need in record.agents]
+        if not before:
+            return
+        agent = record.agents[max(before, key=lambda path: times.agents[path][1])]
 
 
 def _back_call(record: RunRecord, times: Times, call: Call, steps: list[Step], seen: set[str]) -> None:

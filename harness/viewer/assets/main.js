@@ -12,10 +12,16 @@ function select(agent, turn, options = {}) {
   if (options.quiet) return;
   openTab("turn");
   const focus = turnBox.querySelector(".focus");
-  const mark = focus?.querySelector("mark") ?? focus;
-  if (mark) mark.scrollIntoView({ block: "center" });
-  else turnBox.closest(".panel-body").scrollTop = 0;
+  bringIntoView(focus?.querySelector("mark") ?? focus);
   if (turn) announce(`${agent.path}, turn ${turn.number}, ${number(turn.total)} tokens`);
+}
+
+// Beside the charts only the panel scrolls; below them, the page does.
+function bringIntoView(element) {
+  const body = turnBox.closest(".panel-body");
+  if (innerWidth <= 1000) (element ?? turnBox).scrollIntoView({ block: element ? "center" : "nearest" });
+  else if (!element) body.scrollTop = 0;
+  else body.scrollTop += element.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
 }
 
 function showWindows(agent) {
