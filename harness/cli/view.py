@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import webbrowser
 from pathlib import Path
 
-from harness.cli.store import open_store
+from harness.cli.terminal import plain
+from harness.diagnosing import read_runs
 from harness.diagnosis import Diagnosis, examine
 from harness.errors import UsageError
-from harness.journal import resolve_run
-from harness.record import RunRecord, record_of
+from harness.opening import DEFAULT_STORE
 from harness.viewer import page
 
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -40,26 +41,17 @@ def view_run(
 
 
 def _diagnose(reference: str, store: str | None) -> Diagnosis:
-    return examine(_read(reference, store))
-
-
-def _read(reference: str, store: str | None) -> RunRecord:
-    """Return a record: a path that exists is a trace, anything else names a run."""
-    path = Path(reference)
-    if path.is_file():
-        from harness.foreign import read_records
-
-        records = list(read_records(path))
-        if not records:
-            raise UsageError(f"{reference}: holds no run")
-        if len(records) > 1:
-            print(
-                f"note: {reference} holds {len(records):,} runs; this is the first, {records[0].id}",
-                file=sys.stderr,
-            )
-        return records[0]
-    journal = open_store(store)
-    return record_of(journal.read(resolve_run(journal, reference)))
+    """Return the diagnosis of a run; of a file that holds several, of the first."""
+    runs = read_runs(reference, store=store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    first = next(runs, None)
+    if first is None:
+        raise UsageError(f"{reference} holds no run")
+    if next(runs, None) is not None:
+        print(
+            plain(f"note: {reference} holds more than one run; this is the first, {first.id}"),
+            file=sys.stderr,
+        )
+    return examine(first)
 
 
 def _file_name(text: str) -> str:
