@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from harness.foreign.agents import Acting, Cast
+from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.facets import facets_of
 from harness.foreign.matching import Calls
 from harness.foreign.messages import Interned
 from harness.foreign.own import own_entries, own_outcome, own_turn
 from harness.foreign.seen import Seen
-from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.tree import Tree
 from harness.messages import Message, Text, ToolResult
 from harness.record import AgentBuilder, AgentRecord, Outcome, RunRecord, Turn, place_calls

@@ -63,7 +63,7 @@ async def test_the_deep_research_example_is_drawn_within_two_seconds(tmp_path: P
     store = str(tmp_path / "store")
     async with harness.open(team, store=store) as opened:
         run = await opened.start("How are sub-agents isolated?")
-        await run.result()
+        result = await run.result()
     diagnosis = examine(record_of(open_journal(store, write=False).read(result.run_id)))
     async with browser() as tab:
         await shown(tab, tmp_path, diagnosis)
