@@ -217,6 +217,38 @@ def diff(
 
 
 @app.command()
+def view(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|FILE", help="A run, or a trace file of any framework.")
+    ] = "last",
+    other: Annotated[
+        str | None, typer.Argument(metavar="[RUN2|FILE2]", help="Another one, to lay beside it.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The page; - for standard output. [default: harness-view-RUN.html]",
+        ),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    store: Store = None,
+) -> None:
+    """Write one page that shows a run: plan, agents over time, every window, every finding.
+
+    The page needs no network and no server; two runs are shown from where they part.
+
+        harness view last --open
+        harness view last~1 last -o both.html
+    """
+    from harness.cli.view import view_run
+
+    view_run(run, other, store, output=output, in_browser=open_)
+
+
+@app.command()
 def diagnose(
     run: Annotated[
         list[str],
