@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from harness.contracts import Contract
 from harness.diagnosis.findings import Family, Finding
 from harness.record import AgentRecord, Call, Entry, Facet, Ledger, Order, RunRecord, Turn, keep_ledger
 from harness.record.uses import Uses
@@ -14,8 +15,12 @@ from harness.record.uses import Uses
 class Case:
     """A run and its ledger and causal order."""
 
-    def __init__(self, record: RunRecord, *, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, record: RunRecord, *, ledger: Ledger | None = None, contracts: Sequence[Contract] = ()
+    ) -> None:
         self.record = record
+        self.contracts = tuple(contracts)
+        """Contracts on calls to check beside those of the run's own team."""
         self.ledger = ledger or keep_ledger(record)
         self.order = Order(record)
 

@@ -51,6 +51,10 @@ class Uses:
         """Return by whom an entry was used."""
         return self.by_entry.get(entry.number, [])
 
+    def word_source(self, word: str) -> Entry | None:
+        """Return the entry that first brought a longer word, in lower case, into the window."""
+        return self._words.get(word)
+
     def taken_over(self, entry: Entry) -> tuple[int, int]:
         """Return how many distinctive values and words of an entry later replies hold.
 

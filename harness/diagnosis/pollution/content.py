@@ -204,7 +204,7 @@ def _json_facts(value: Any) -> Iterator[tuple[tuple[str, str], str]]:
         for key, one in fields.items():
             is_scalar = one is not None and not isinstance(one, dict | list)
             if thing and is_scalar and key not in names and not _is_volatile(key):
-                yield (thing, key), str(one)
+                yield (thing, key), f"{one}"
 
 
 def _is_volatile(key: str) -> bool:
@@ -216,16 +216,15 @@ def poisoning(case: AgentCase) -> Iterable[Finding]:
     uses: dict[str, list[tuple[Call, str]]] = defaultdict(list)
     for call in case.agent.calls():
         for path, value in argument_values(call.arguments).items():
-            if _may_be_poison(path, value):
+            if may_be_poison(path, value):
                 uses[value].append((call, path))
     for value, places in uses.items():
         source = case.uses.introduced.get(value)
         turns = {call.turn for call, _ in places}
-        if source is None or source.message.role != "assistant" or len(turns) < POISONED_CALLS:
-            continue
-        observed = case.uses.holders.get(value)
         made_here = access_of(places[0][0]) == "write" and not places[0][0].is_error
-        if observed or made_here or _is_computed(case, value, source):
+        if source is None or len(turns) < POISONED_CALLS or made_here:
+            continue
+        if not is_asserted_only(case, value, source):
             continue
         yield Finding(
             "poisoning",
@@ -249,10 +248,26 @@ def poisoning(case: AgentCase) -> Iterable[Finding]:
         )
 
 
-def _may_be_poison(path: str, value: str) -> bool:
+def may_be_poison(path: str, value: str) -> bool:
+    """Return whether an argument is an identifier that has to come from somewhere, and no text or date."""
     leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
     is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
     return is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and "/" not in value
+
+
+def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:
+    """Return whether only the agent itself said a value, and did not make it of what it had observed.
+
+    Args:
+        source: The entry that first held it.
+        before: Look only at what was observed before this call was made.
+    """
+    if source.message.role != "assistant" or _is_computed(case, value, source):
+        return False
+    holders = case.uses.holders.get(value, ())
+    if before is None:
+        return not holders
+    return not any(entry.first and entry.first <= before.turn for entry in holders)
 
 
 def _is_computed(case: AgentCase, value: str, source: Entry) -> bool:
