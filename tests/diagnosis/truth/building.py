@@ -53,7 +53,7 @@ class Built:
     entries: dict[str, set[str]] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
 
-    def place(self, label: Label) -> Place:
+    def place(self, label: Label) -> "Place":
         """Return where in the record a label points to."""
         return Place(
             agents=frozenset({label.agent, *label.others}),
