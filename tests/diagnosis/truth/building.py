@@ -53,7 +53,7 @@ class Built:
     entries: dict[str, set[str]] = field(default_factory=dict)
     turns: dict[str, int] = field(default_factory=dict)
 
-    def place(self, label: Label) -> "Place":
+    def place(self, label: Label) -> Place:
         """Return where in the record a label points to."""
         return Place(
             agents=frozenset({label.agent, *label.others}),
@@ -130,7 +130,9 @@ class _Building:
         self.built.record.agents[agent.path] = record
         builder = AgentBuilder(record)
         entries: dict[str, Entry] = {}
-        self._enter(builder, entries, f"{agent.path}:system", "system", Message("system", (Text(agent.instructions),)))
+        self._enter(
+            builder, entries, f"{agent.path}:system", "system", Message("system", (Text(agent.instructions),))
+        )
         first = Message("user", (Text(agent.task),))
         self._enter(builder, entries, f"{agent.path}:task", "brief" if agent.parent else "task", first)
         definitions = sum(hidden_tokens(tool.encoded.decode()) + 8 for tool in agent.tools)
@@ -163,7 +165,9 @@ class _Building:
             self._drop(builder, entries, drop.mark, drop.message, drop.reason)
         for extra in turn.before:
             self._enter(builder, entries, extra.mark, extra.origin, extra.message)
-        recorded = builder.begin_turn(RecordedTurn(agent.path, 0, model="model-1", provider="acme", started=at))
+        recorded = builder.begin_turn(
+            RecordedTurn(agent.path, 0, model="model-1", provider="acme", started=at)
+        )
         self.built.turns[turn.mark] = recorded.number
         message = reply_of(turn)
         window = builder._held
@@ -179,9 +183,16 @@ class _Building:
         return latest
 
     def _drop(
-        self, builder: AgentBuilder, entries: dict[str, Entry], mark: str, message: Message | None, reason: str
+        self,
+        builder: AgentBuilder,
+        entries: dict[str, Entry],
+        mark: str,
+        message: Message | None,
+        reason: str,
     ) -> None:
-        old = entries.pop(mark)
+        old = entries.pop(mark, None)
+        if old is None:  # another change of the window took it out before
+            return
         tokens = 4 + sum(len(part_text(part)) // 4 for part in message.parts) if message else 0
         builder.replace(old, message, tokens=tokens, reason=reason)
         if old.replaced_by is not None:
@@ -210,12 +221,20 @@ class _Building:
         turn.counted = turn.reported
 
     def _call(
-        self, agent: Agent, call: Call, index: int, builder: AgentBuilder, entries: dict[str, Entry], at: float
+        self,
+        agent: Agent,
+        call: Call,
+        index: int,
+        builder: AgentBuilder,
+        entries: dict[str, Entry],
+        at: float,
     ) -> float:
         turn = builder.record.turns[-1]
         key = f"{turn.id}/{index}"
         arguments = orjson.dumps(dict(call.arguments)).decode()
-        recorded = RecordedCall(key, call.id, call.tool, arguments, agent.path, turn.number, index, started=at)
+        recorded = RecordedCall(
+            key, call.id, call.tool, arguments, agent.path, turn.number, index, started=at
+        )
         recorded.result, recorded.is_error = call.result, call.is_error
         recorded.error_type = "tool" if call.is_error else ""
         recorded.effect = agent.effects.get(call.tool)

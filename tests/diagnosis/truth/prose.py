@@ -10,23 +10,88 @@ from pathlib import Path
 
 _TEXTS = Path(__file__).parent / "texts"
 
-_THINGS = """
-    harbour orchard glacier lantern quarry meadow viaduct granary estuary terrace causeway cistern bakery
-    observatory lighthouse reservoir vineyard tannery foundry aqueduct cloister windmill ferry pasture
-    cavern boulder thicket pavilion courtyard turret
-""".split()
-_QUALITIES = """
-    weathered northern abandoned copper restored narrow flooded limestone seasonal ancient coastal wooden
-    remote shaded terraced volcanic medieval drained fertile silent
-""".split()
-_DOINGS = """
-    supplied overlooked replaced sheltered outlasted crossed bordered drained fed joined guarded irrigated
-    surrounded divided served preceded
-""".split()
-_WHENS = """
-    before the drought, during the long winter, after the second survey, for three generations,
-    until the road was moved, while the valley was farmed, once the mill closed, in the wettest years
-""".split(",")
+_THINGS = [
+    "harbour",
+    "orchard",
+    "glacier",
+    "lantern",
+    "quarry",
+    "meadow",
+    "viaduct",
+    "granary",
+    "estuary",
+    "terrace",
+    "causeway",
+    "cistern",
+    "bakery",
+    "observatory",
+    "lighthouse",
+    "reservoir",
+    "vineyard",
+    "tannery",
+    "foundry",
+    "aqueduct",
+    "cloister",
+    "windmill",
+    "ferry",
+    "pasture",
+    "cavern",
+    "boulder",
+    "thicket",
+    "pavilion",
+    "courtyard",
+    "turret",
+]
+_QUALITIES = [
+    "weathered",
+    "northern",
+    "abandoned",
+    "copper",
+    "restored",
+    "narrow",
+    "flooded",
+    "limestone",
+    "seasonal",
+    "ancient",
+    "coastal",
+    "wooden",
+    "remote",
+    "shaded",
+    "terraced",
+    "volcanic",
+    "medieval",
+    "drained",
+    "fertile",
+    "silent",
+]
+_DOINGS = [
+    "supplied",
+    "overlooked",
+    "replaced",
+    "sheltered",
+    "outlasted",
+    "crossed",
+    "bordered",
+    "drained",
+    "fed",
+    "joined",
+    "guarded",
+    "irrigated",
+    "surrounded",
+    "divided",
+    "served",
+    "preceded",
+]
+_WHENS = [
+    "\n    before the drought",
+    " during the long winter",
+    " after the second survey",
+    " for three generations",
+    "\n    until the road was moved",
+    " while the valley was farmed",
+    " once the mill closed",
+    " in the wettest years\n",
+]
 
 
 @cache
@@ -73,16 +138,13 @@ class Mint(random.Random):
 
     def amount(self, low: int = 120, high: int = 9000) -> float:
         """Return an amount of money that nobody would guess."""
-        while True:
-            value = self.randint(low, high) + self.choice((0.13, 0.27, 0.49, 0.58, 0.71, 0.94))
-            if str(value) not in self._used:
-                self._used.add(str(value))
-                return round(value, 2)
+        return round(self.randint(low, high) + self.choice((0.13, 0.27, 0.49, 0.58, 0.71, 0.94)), 2)
 
     def number(self, digits: int = 6) -> int:
+        """Return a number that is not round; from five digits on it has not been drawn before."""
         while True:
             value = self.randint(10 ** (digits - 1) + 1, 10**digits - 1)
-            if value % 10 and str(value) not in self._used:
+            if value % 10 and (digits < 5 or str(value) not in self._used):
                 self._used.add(str(value))
                 return value
 

@@ -53,7 +53,7 @@ DISGUISES: dict[str, tuple[Disguise, ...]] = {
     "prefix-break": (windows.cleared_at_the_end,),
     "resend-factor": (),
     "window-pressure": (windows.half_full,),
-    "order-contract": (),
+    "order-contract": (ordering.kept_contract,),
     "used-before-available": (values.told_in_time, ordering.chained_calls, ordering.parallel_calls),
     "unsupported-argument": (
         values.computed_argument,

@@ -17,7 +17,9 @@ def failure_origin(script: Script, mint: Mint, size: Size) -> Injected | None:
     wrong = at.key()
     pen = at.pen()
     text = f"I take {wrong}, it will be the right one."
-    first = pen.does(at.theme.read, {at.theme.key: wrong}, f"{wrong} does not exist", text=text, is_error=True)
+    first = pen.does(
+        at.theme.read, {at.theme.key: wrong}, f"{wrong} does not exist", text=text, is_error=True
+    )
     more = {"small": 0, "medium": 2, "large": 5}[size]
     for _ in range(more):
         pen.does(
@@ -52,7 +54,9 @@ def _failed_upwards(script: Script, at: Stage) -> Script:
         parent = script.agent(agent.parent)
         until = parent.turn_of(agent.parent_call) + 1
         end = replace(parent.turns[-1], text=f"The work failed: {last}")
-        script = _pruned(script.with_agent(replace(parent, turns=(*parent.turns[:until], end), status="failed")))
+        script = _pruned(
+            script.with_agent(replace(parent, turns=(*parent.turns[:until], end), status="failed"))
+        )
     return replace(script, outcome="failed", error=last, answer="")
 
 

@@ -30,7 +30,9 @@ class Theme:
     def definitions(self) -> tuple[ToolDefinition, ...]:
         return (
             tool(self.read, "Return one of them.", **{self.key: "Which one"}),
-            tool(self.write, "Change one of them.", **{self.key: "Which one", "content": "What it is to hold"}),
+            tool(
+                self.write, "Change one of them.", **{self.key: "Which one", "content": "What it is to hold"}
+            ),
             tool(self.search, "Return the ids that match.", query="Words"),
             tool(self.runs, "Run the checks of one of them.", target="Which one"),
         )

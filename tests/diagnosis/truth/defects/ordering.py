@@ -19,8 +19,10 @@ def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
 
 def _contract(at: Stage, rule: str) -> None:
     """Give the agent a contract in the team file."""
-    team = {"agents": {at.agent.name: {"order": [rule]}}}
-    at.script = replace(at.script, team=team)
+    agents = dict(at.script.team.get("agents", {}))
+    rules = agents.get(at.agent.name, {}).get("order", [])
+    agents[at.agent.name] = {"order": [*rules, rule]}
+    at.script = replace(at.script, team={"agents": agents})
 
 
 def order_contract(script: Script, mint: Mint, size: Size) -> Injected | None:
@@ -51,18 +53,16 @@ def order_contract(script: Script, mint: Mint, size: Size) -> Injected | None:
 
 def kept_contract(script: Script, mint: Mint) -> Script | None:
     """A contract that is kept."""
-    if script.team:
-        return None
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    _contract(at, f"{at.theme.read} before {at.theme.write} with same {at.theme.key}")
-    key, text = at.key(), mint.invented(40)
+    _contract(at, "vault.open_safe before vault.store_item with same safe")
+    safe, text = mint.code_of("SAFE"), mint.code_of("ITEM")
     pen = at.pen()
-    pen.does(at.theme.read, {at.theme.key: key}, text)
-    pen.does(at.theme.write, {at.theme.key: key, "content": sentence_of(text)}, "changed")
+    pen.does("vault.open_safe", {"safe": safe}, f"{safe} is open; {text} waits")
+    pen.does("vault.store_item", {"safe": safe, "item": text}, f"{text} stored")
     at.put(at.spot(), pen.turns)
-    return at.finish()
+    return at.script
 
 
 # --- serialised-calls ---
@@ -133,7 +133,9 @@ def loop(script: Script, mint: Mint, size: Size) -> Injected | None:
     key, text = at.key(), mint.choice((mint.invented(50), "nothing new"))
     pen = at.pen()
     count = by_size(size, 3, 5, 9)
-    calls = [pen.does(at.theme.read, {at.theme.key: key}, text, text="Let me look again.") for _ in range(count)]
+    calls = [
+        pen.does(at.theme.read, {at.theme.key: key}, text, text="Let me look again.") for _ in range(count)
+    ]
     at.put(at.spot(), pen.turns)
     return Injected(at.finish(), _label("loop", at.path, *(call.id for call in calls)))
 
@@ -165,7 +167,9 @@ def mended_step_by_step(script: Script, mint: Mint) -> Script | None:
     for left in (3, 2, 1, 0):
         part = mint.code_of("PART")
         pen.does(at.theme.write, {at.theme.key: key, "content": part}, f"{part} is in {key}")
-        pen.does(at.theme.runs, {"target": key}, f"{left} checks fail" if left else f"all checks of {key} pass")
+        pen.does(
+            at.theme.runs, {"target": key}, f"{left} checks fail" if left else f"all checks of {key} pass"
+        )
     spot = at.spot()
     at.put(spot, pen.turns)
     at.say(spot + 8, f"All checks of {key} pass.")
@@ -209,7 +213,9 @@ def unverified_edit(script: Script, mint: Mint, size: Size) -> Injected | None:
         marks.append(call.id)
     end = len(at.agent.turns) - 1
     where = end if size == "small" else at.after(spot + 2, 2)
-    if any("test" in one.tool or "validate" in one.tool for turn in at.agent.turns[where:] for one in turn.calls):
+    if any(
+        "test" in one.tool or "validate" in one.tool for turn in at.agent.turns[where:] for one in turn.calls
+    ):
         where = end
     at.put(where, second.turns)
     return Injected(at.script, _label("unverified-edit", at.path, *marks))

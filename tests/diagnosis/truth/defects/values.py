@@ -45,7 +45,10 @@ def fresh_argument(script: Script, mint: Mint) -> Script | None:
     pen = at.pen()
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": old}))
     pen.does(
-        at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": new}), text=f"{old} so far."
+        at.theme.read,
+        {at.theme.key: key},
+        json.dumps({at.theme.key: key, "slot": new}),
+        text=f"{old} so far.",
     )
     pen.does("calendar.reserve", {"slot": new, "purpose": "visit"}, f"{new} is reserved")
     spot = at.spot()
@@ -107,7 +110,12 @@ def changed_by_a_write(script: Script, mint: Mint) -> Script | None:
     key, left, right = at.key(), mint.amount(), mint.amount()
     pen = at.pen()
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": left}))
-    pen.does(at.theme.write, {at.theme.key: key, "content": f"limit {right}"}, "changed", text=f"{left} is too low.")
+    pen.does(
+        at.theme.write,
+        {at.theme.key: key, "content": f"limit {right}"},
+        "changed",
+        text=f"{left} is too low.",
+    )
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": right}))
     spot = at.spot()
     at.put(spot, pen.turns)
@@ -122,7 +130,9 @@ def other_things(script: Script, mint: Mint) -> Script | None:
         return None
     rows = [{at.theme.key: at.key(), "balance": mint.amount(), "status": word} for word in ("open", "closed")]
     pen = at.pen()
-    pen.together([pen.call(at.theme.read, {at.theme.key: row[at.theme.key]}, json.dumps(row)) for row in rows])
+    pen.together(
+        [pen.call(at.theme.read, {at.theme.key: row[at.theme.key]}, json.dumps(row)) for row in rows]
+    )
     spot = at.spot()
     at.put(spot, pen.turns)
     at.say(spot + 1, " ".join(f"{row[at.theme.key]} holds {row['balance']}." for row in rows))
@@ -235,7 +245,11 @@ def derived_argument(script: Script, mint: Mint) -> Script | None:
     code = mint.code_of("UNIT")
     pen = at.pen()
     pen.does("files.list_folder", {"query": "data"}, f"{folder}\n  {name}\nunit {code}")
-    pen.does("files.open_table", {"path": f"{folder}/{name}", "unit": code.lower()}, f"{folder}/{name}: {code} opened")
+    pen.does(
+        "files.open_table",
+        {"path": f"{folder}/{name}", "unit": code.lower()},
+        f"{folder}/{name}: {code} opened",
+    )
     spot = at.spot()
     at.put(spot, pen.turns)
     at.say(spot + 2, f"{name} of {code} is open.")

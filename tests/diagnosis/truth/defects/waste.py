@@ -278,7 +278,9 @@ def error_residue(script: Script, mint: Mint, size: Size) -> Injected | None:
     if at is None:
         return None
     key, right = at.key(), at.key()
-    error = mint.traceback(by_size(size, 400, 1000, 3500), f"ConnectionError: worker {mint.number(5)} is gone")
+    error = mint.traceback(
+        by_size(size, 400, 1000, 3500), f"ConnectionError: worker {mint.number(5)} is gone"
+    )
     pen = at.pen()
     failed = pen.does(at.theme.read, {at.theme.key: key}, error, is_error=True)
     found = mint.invented(60)

@@ -33,9 +33,7 @@ def thinking_residue(script: Script, mint: Mint, size: Size) -> Injected | None:
         )
         marks.append(at.agent.turns[position].mark)
     word = Extra(mint.mark("user"), "user", user("Good, please go on."))
-    at.script = at.script.change_turn(
-        at.path, count, lambda turn: replace(turn, before=(*turn.before, word))
-    )
+    at.script = at.script.change_turn(at.path, count, lambda turn: replace(turn, before=(*turn.before, word)))
     return Injected(at.script, (Label("thinking-residue", at.path, frozenset(marks)),))
 
 

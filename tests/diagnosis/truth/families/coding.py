@@ -12,7 +12,13 @@ possible, and run the tests again after every change. Stop when all of them pass
 TOOLS = (
     tool("repo.search", "Search the repository; returns paths with lines.", pattern="What to look for"),
     tool("repo.read_file", "Return a part of a file.", path="Path", start="First line", end="Last line"),
-    tool("repo.edit_file", "Replace a text in a file.", path="Path", old="Text that stands there", new="New text"),
+    tool(
+        "repo.edit_file",
+        "Replace a text in a file.",
+        path="Path",
+        old="Text that stands there",
+        new="New text",
+    ),
     tool("repo.run_tests", "Run tests and return their outcome.", target="File or node id"),
 )
 
@@ -22,7 +28,10 @@ def coding(seed: int) -> Script:
     mint = Mint(f"coding {seed}")
     pen = Pen(mint, "coder")
     count = mint.randint(5, 9)
-    failing = [f"tests/test_{mint.code_of('case').lower().replace('-', '_')}.py::test_keeps_{mint.number(4)}" for _ in range(count)]
+    failing = [
+        f"tests/test_{mint.code_of('case').lower().replace('-', '_')}.py::test_keeps_{mint.number(4)}"
+        for _ in range(count)
+    ]
     symbols = [f"resolve_{mint.code_of('fn').lower().replace('-', '_')}" for _ in range(count)]
     task = f"The test {failing[0]} fails because of {symbols[0]}. Please mend what is broken."
     known: list[Label] = []
@@ -32,7 +41,12 @@ def coding(seed: int) -> Script:
         line = mint.number(3)
         after = f"{failing[at + 1]} fails in {symbols[at + 1]}" if at + 1 < count else "all other tests pass"
         hit = f"{path}:{line}: def {symbols[at]}(given):"
-        pen.does("repo.search", {"pattern": f"def {symbols[at]}"}, hit, thinking=f"{symbols[at]} must be somewhere.")
+        pen.does(
+            "repo.search",
+            {"pattern": f"def {symbols[at]}"},
+            hit,
+            thinking=f"{symbols[at]} must be somewhere.",
+        )
         body = mint.code(mint.randint(90, 260))
         old = sentence_of(body, longest=90)
         read = pen.does(

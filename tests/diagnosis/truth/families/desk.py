@@ -15,7 +15,13 @@ profile. One booking at a time. Answer in the language of the traveller and name
 
 TOOLS = (
     tool("desk.get_profile", "Return a traveller's profile.", traveller_id="Id of the traveller"),
-    tool("desk.search_flights", "Return flights of one day.", origin="City", destination="City", date="Day, ISO"),
+    tool(
+        "desk.search_flights",
+        "Return flights of one day.",
+        origin="City",
+        destination="City",
+        date="Day, ISO",
+    ),
     tool("desk.get_fare_rules", "Return the rules of a fare.", fare_code="Code of the fare"),
     tool("desk.book_flight", "Book a flight.", flight="Number", payment_method="Id", traveller_id="Id"),
 )
@@ -28,9 +34,21 @@ def desk(seed: int) -> Script:
     traveller = mint.code_of("TRV")
     card = mint.code_of("CARD")
     task = f"Hello, my traveller id is {traveller}. I need a few trips booked."
-    profile = {"traveller_id": traveller, "tier": "gold", "payment_method": card, "email": f"{traveller.lower()}@example.org"}
-    pen.does("desk.get_profile", {"traveller_id": traveller}, json.dumps(profile), thinking="The profile comes first.")
-    pen.says(f"Welcome. I see the payment method {card} and the gold tier, mail goes to {profile['email']}. Where to?")
+    profile = {
+        "traveller_id": traveller,
+        "tier": "gold",
+        "payment_method": card,
+        "email": f"{traveller.lower()}@example.org",
+    }
+    pen.does(
+        "desk.get_profile",
+        {"traveller_id": traveller},
+        json.dumps(profile),
+        thinking="The profile comes first.",
+    )
+    pen.says(
+        f"Welcome. I see the payment method {card} and the gold tier, mail goes to {profile['email']}. Where to?"
+    )
     booked: list[str] = []
     for _ in range(mint.randint(5, 9)):
         booked.append(_trip(pen, mint, traveller, card))
@@ -66,7 +84,9 @@ def _trip(pen: Pen, mint: Mint, traveller: str, card: str) -> str:
         rules,
         text=f"{best['flight']} at {best['price']} is the cheapest of {len(flights)}; I look up its fare.",
     )
-    pen.says(f"{best['flight']} leaves at {best['departs']} and costs {best['price']}. {rules} Shall I book it?")
+    pen.says(
+        f"{best['flight']} leaves at {best['departs']} and costs {best['price']}. {rules} Shall I book it?"
+    )
     pen.hears("Yes, please book it.")
     number = mint.code_of("BKG")
     pen.does(

@@ -41,10 +41,18 @@ def incident(seed: int) -> Script:
 
 def _alert(pen: Pen, mint: Mint, alert: str) -> tuple[str, str, list[str]]:
     service, trace = f"{mint.code_of('svc').lower()}", mint.code_of("trace").lower()
-    host, deployment, rollout = mint.code_of("host").lower(), mint.code_of("dep").lower(), mint.code_of("roll").lower()
-    first = pen.does("ops.get_alert", {"alert": alert}, json.dumps({"alert": alert, "service": service, "trace": trace}))
+    host, deployment, rollout = (
+        mint.code_of("host").lower(),
+        mint.code_of("dep").lower(),
+        mint.code_of("roll").lower(),
+    )
+    first = pen.does(
+        "ops.get_alert", {"alert": alert}, json.dumps({"alert": alert, "service": service, "trace": trace})
+    )
     line = f"2026-10-09T{mint.time()}Z ERROR {service} {trace} timeout after {mint.number(4)} ms on {host}"
-    pen.does("ops.query_logs", {"service": service, "trace": trace}, line, text=f"{alert} is about {service}.")
+    pen.does(
+        "ops.query_logs", {"service": service, "trace": trace}, line, text=f"{alert} is about {service}."
+    )
     at = mint.time()
     pen.does(
         "ops.list_deployments",
@@ -64,5 +72,10 @@ def _alert(pen: Pen, mint: Mint, alert: str) -> tuple[str, str, list[str]]:
         polls.append(pen.does("ops.get_rollout", {"rollout": rollout}, done, text="I look how far it is.").id)
     following = mint.code_of("ALERT")
     cause = f"{deployment} made {service} time out on {host}; {rollout} is at 100 percent."
-    pen.does("ops.close_alert", {"alert": alert, "cause": cause}, f"closed; the next one is {following}", text=cause)
+    pen.does(
+        "ops.close_alert",
+        {"alert": alert, "cause": cause},
+        f"closed; the next one is {following}",
+        text=cause,
+    )
     return following, cause, polls

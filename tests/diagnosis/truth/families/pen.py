@@ -36,7 +36,14 @@ class Pen:
         self._turn(text, thinking, ())
 
     def does(
-        self, tool: str, arguments: Mapping[str, Any], result: str, *, text: str = "", thinking: str = "", **more: Any
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        result: str,
+        *,
+        text: str = "",
+        thinking: str = "",
+        **more: Any,
     ) -> Call:
         """Write a turn with one call."""
         call = self.call(tool, arguments, result, **more)
@@ -51,9 +58,7 @@ class Pen:
         """Write a turn with several calls."""
         self._turn(text, thinking, tuple(calls))
 
-    def agent(
-        self, instructions: str, task: str, tools: Sequence[ToolDefinition], **more: Any
-    ) -> Agent:
+    def agent(self, instructions: str, task: str, tools: Sequence[ToolDefinition], **more: Any) -> Agent:
         return Agent(self.path, instructions, task, tuple(tools), tuple(self.turns), **more)
 
     def _turn(self, text: str, thinking: str, calls: tuple[Call, ...]) -> None:

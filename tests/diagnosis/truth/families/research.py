@@ -19,7 +19,12 @@ _TOPICS = (
 )  # fmt: skip
 
 LEAD_TOOLS = (
-    tool("delegate", "Give one task to one reader; returns its report.", agent="Name", objective="What to find out"),
+    tool(
+        "delegate",
+        "Give one task to one reader; returns its report.",
+        agent="Name",
+        objective="What to find out",
+    ),
 )
 READER_TOOLS = (
     tool("library.search", "Search the library; returns numbers of documents.", query="Words"),
@@ -69,7 +74,10 @@ def _reader(mint: Mint, path: str, topic: str) -> Agent:
         quotes.append(f"“{quote}” ({number})")
         number = following
     pen.does(
-        "library.read", {"document": number}, f"{number} is the index; nothing further.", text=f"{quotes[-1]} Last comes {number}."
+        "library.read",
+        {"document": number},
+        f"{number} is the index; nothing further.",
+        text=f"{quotes[-1]} Last comes {number}.",
     )
     report = f"On {topic}: " + " ".join(quotes) + f" The index {number} names nothing further."
     pen.says(report)
