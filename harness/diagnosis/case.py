@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -70,5 +70,7 @@ class Detector:
     """What a source must carry for it to look."""
     in_agent: Callable[[AgentCase], Iterable[Finding]] | None = None
     in_run: Callable[[Case], Iterable[Finding]] | None = None
+    of_findings: Callable[[Case, Sequence[Finding]], Iterable[Finding]] | None = None
+    """Looks at what the others found."""
     thresholds: dict[str, float] = field(default_factory=dict[str, float])
     """What it takes for large, often or long, for `--help` and the documents."""

@@ -39,6 +39,9 @@ def examine(record: RunRecord, *, detectors: Sequence[Detector] = DETECTORS) -> 
     for detector in able:
         if detector.in_run is not None:
             findings += detector.in_run(case)
+    for detector in able:
+        if detector.of_findings is not None:
+            findings += detector.of_findings(case, tuple(findings))
     return Diagnosis(record, case.ledger, tuple(_ranked(_with_spans(record, findings))), blind)
 
 

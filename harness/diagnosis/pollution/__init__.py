@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from harness.diagnosis.case import Detector
+from harness.diagnosis.pollution.results import RESULTS
+from harness.diagnosis.pollution.window import WINDOW
 
-POLLUTION: tuple[Detector, ...] = ()
+POLLUTION: tuple[Detector, ...] = (*RESULTS, *WINDOW)
