@@ -105,6 +105,8 @@ class _Building:
     script: Script
     built: Built
     children: dict[str, list[Agent]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """What the provider counts for each entry, by its id."""
 
     def __post_init__(self) -> None:
         for agent in self.script.agents:
@@ -200,7 +202,9 @@ class _Building:
             self.built.entries[mark].add(old.replaced_by.id)
 
     def _usage(self, turn: RecordedTurn, window: list[Entry], definitions: int, reply: Message) -> None:
-        sizes = [hidden_message(entry.message) for entry in window]
+        for entry in turn.new:
+            self.sizes[entry.id] = hidden_message(entry.message)
+        sizes = [self.sizes[entry.id] for entry in window]
         turn.reported = 9 + definitions + sum(sizes)
         turn.output = hidden_message(reply)
         thought = sum(hidden_tokens(part.text) for part in reply.parts if isinstance(part, Reasoning))
@@ -259,6 +263,7 @@ def reply_of(turn: Turn) -> Message:
         parts.append(Reasoning(turn.thinking))
     if turn.text:
         parts.append(Text(turn.text))
-    for call in turn.calls:
-        parts.append(ToolCall(call.id, call.tool, orjson.dumps(dict(call.arguments)).decode()))
+    parts += [
+        ToolCall(call.id, call.tool, orjson.dumps(dict(call.arguments)).decode()) for call in turn.calls
+    ]
     return Message("assistant", tuple(parts))

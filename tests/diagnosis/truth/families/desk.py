@@ -49,9 +49,7 @@ def desk(seed: int) -> Script:
     pen.says(
         f"Welcome. I see the payment method {card} and the gold tier, mail goes to {profile['email']}. Where to?"
     )
-    booked: list[str] = []
-    for _ in range(mint.randint(5, 9)):
-        booked.append(_trip(pen, mint, traveller, card))
+    booked = [_trip(pen, mint, traveller, card) for _ in range(mint.randint(5, 9))]
     pen.hears("That is all, thank you.")
     pen.says("All trips are booked: " + ", ".join(booked) + ". Have a good journey.")
     agent = pen.agent(_POLICY, task, TOOLS)
