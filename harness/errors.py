@@ -23,8 +23,9 @@ user can mend names the file and line or the variable, what is ours propagates w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class HarnessError(Exception):
@@ -114,6 +115,9 @@ class ContextOverflow(ModelError):
 
 class ToolError(HarnessError):
     """A tool failed; the text is shown to the model, which may mend the call."""
+
+    served: Mapping[str, str] = MappingProxyType({})
+    """How its server was reached, where it was."""
 
 
 class ToolServerError(ToolError):

@@ -9,6 +9,7 @@ from harness.team.specs import (
     ConditionSpec,
     LimitsSpec,
     ModelSpec,
+    OrderSpec,
     OutputSpec,
     PermissionSpec,
     PriceSpec,
@@ -19,6 +20,7 @@ from harness.team.specs import (
     ServeSpec,
     TeamSpec,
     TimeoutsSpec,
+    contracts_of,
 )
 from harness.team.starter import starter_team
 
@@ -27,6 +29,7 @@ __all__ = [
     "ConditionSpec",
     "LimitsSpec",
     "ModelSpec",
+    "OrderSpec",
     "OutputSpec",
     "PermissionSpec",
     "PriceSpec",
@@ -38,6 +41,7 @@ __all__ = [
     "Team",
     "TeamSpec",
     "TimeoutsSpec",
+    "contracts_of",
     "agent_library",
     "load_team",
     "parse_team",
