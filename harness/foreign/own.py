@@ -76,26 +76,40 @@ def own_status(span: Seen, agent: AgentRecord) -> None:
         agent.status = status
 
 
-def own_plans(agents: Iterable[Acting], record: RunRecord) -> None:
-    """Say which agent runs waited for which, from the plan that their tasks stand in."""
-    by_task: dict[tuple[str, str], str] = {}
-    tasked: list[tuple[Acting, str]] = []
-    for acting in agents:
-        task = (acting.span.own or {}).get("harness.plan.task")
-        if isinstance(task, str) and acting.asked_by is not None:
-            by_task[acting.asked_by.id, task] = acting.path
-            tasked.append((acting, task))
-    for acting, task in tasked:
-        agent, asked = record.agents[acting.path], acting.asked_by
-        agent.task_id = task
-        plan = parsed(asked.arguments) if asked else None
-        tasks = cast("dict[str, Any]", plan).get("tasks") if isinstance(plan, dict) else None
-        for planned in cast("list[Any]", tasks) if isinstance(tasks, list) else []:
-            held = cast("dict[str, Any]", planned) if isinstance(planned, dict) else {}
-            needs = held.get("needs") if held.get("id") == task else None
-            if asked and isinstance(needs, list):
-                known = [by_task.get((asked.id, str(need))) for need in cast("list[Any]", needs)]
-                agent.after = tuple(path for path in known if path)
+def own_briefs(agents: Iterable[Acting], record: RunRecord) -> None:
+    """Say what sub-agents of ours were to do, and for which others they waited, as the call says that asked."""
+    ours = [
+        one for one in agents if one.asked_by is not None and (one.span.own or {}).get("harness.agent.path")
+    ]
+    by_task = {(_asked(one).id, _task(one)): one.path for one in ours}
+    for acting in ours:
+        agent, asked = record.agents[acting.path], _asked(acting)
+        agent.task_id = _task(acting)
+        told = _object(asked.arguments)
+        planned = told.get("tasks")
+        for one in cast("list[Any]", planned) if isinstance(planned, list) else []:
+            if _object(one).get("id") == agent.task_id:
+                told = _object(one)
+        needs, objective = told.get("needs"), told.get("objective")
+        if isinstance(objective, str):
+            agent.brief = objective
+        if isinstance(needs, list):
+            known = [by_task.get((asked.id, str(need))) for need in cast("list[Any]", needs)]
+            agent.after = tuple(path for path in known if path)
+
+
+def _asked(acting: Acting) -> Seen:
+    return acting.asked_by or acting.span
+
+
+def _task(acting: Acting) -> str:
+    task = (acting.span.own or {}).get("harness.plan.task")
+    return task if isinstance(task, str) else ""
+
+
+def _object(value: Any) -> dict[str, Any]:
+    held = parsed(value)
+    return cast("dict[str, Any]", held) if isinstance(held, dict) else {}
 
 
 def own_effect(span: Seen) -> Any:

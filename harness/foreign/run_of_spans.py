@@ -10,7 +10,7 @@ from harness.foreign.conventions import STOP_REASONS
 from harness.foreign.facets import facets_of
 from harness.foreign.matching import Calls
 from harness.foreign.messages import Interned
-from harness.foreign.own import own_entries, own_outcome, own_plans, own_status, own_turn
+from harness.foreign.own import own_briefs, own_entries, own_outcome, own_status, own_turn
 from harness.foreign.seen import Seen
 from harness.foreign.tree import Tree
 from harness.messages import Message, Text, ToolCall, ToolResult
@@ -28,7 +28,7 @@ def run_of_spans(trace: str, spans: Iterable[Seen], interned: Interned, *, file:
     for agent in acting.agents.values():
         _connect(agent, record, calls)
     _handoffs(acting, record)
-    own_plans(acting.agents.values(), record)
+    own_briefs(acting.agents.values(), record)
     _frame(record, tree, acting, file)
     record.carries = facets_of(record, tree)
     if not record.agents:

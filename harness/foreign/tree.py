@@ -53,7 +53,7 @@ class Tree:
 
     def parent(self, span: Seen) -> Seen | None:
         """Return the parent of a span, if it is here."""
-        return self.spans.get(span.parent)
+        return self.spans.get(span.parent) if span.parent else None
 
     def above(self, span: Seen, kinds: frozenset[SpanKind]) -> Seen | None:
         """Return the nearest span above of one of these kinds."""
@@ -101,7 +101,7 @@ class Tree:
                 if at.parent and at.parent not in self.spans:
                     at.parent = ""
                     self.counts["orphans"] += 1
-                at = self.spans.get(at.parent)
+                at = self.parent(at)
             done.update(way)
 
     def _merge_doubles(self) -> None:

@@ -184,6 +184,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
         list(read_records(tmp_path / "nowhere.json"))
 
 
+@pytest.mark.timeout(10)
+def test_spans_without_ids_are_no_parents_of_themselves(tmp_path: Path):
+    events = [{"event": "span_begin", "id": "", "name": "a"}, {"event": "model", "input": []}]
+    path = written(tmp_path, {"eval": {}, "samples": [{"id": 1, "events": events}]})
+
+    (record,) = read_records(path)
+
+    assert len(list(record.turns())) == 1
+
+
 SEEDS: list[Any] = [
     json.loads((TRACES / "pydantic-ai.jsonl").read_text().splitlines()[0]),
     json.loads((TRACES / "langgraph.jsonl").read_text().splitlines()[0]),
