@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.contracts import Contract
 from harness.diagnosis import Diagnosis, examine
 from harness.errors import UsageError
 from harness.events import Recorded
@@ -68,10 +69,12 @@ def diagnose(source: str | Path | RunRecord, *, store: str | Path | None = None)
     return examine(records[0])
 
 
-def diagnose_all(source: str | Path, *, store: str | Path | None = None) -> Iterator[Diagnosis]:
+def diagnose_all(
+    source: str | Path, *, store: str | Path | None = None, contracts: Sequence[Contract] = ()
+) -> Iterator[Diagnosis]:
     """Yield the diagnosis of every run in a file, one at a time, so that a file may be larger than memory."""
     for record in read_runs(source, store=store):
-        yield examine(record)
+        yield examine(record, contracts=contracts)
 
 
 def _looks_like_a_file(reference: str) -> bool:

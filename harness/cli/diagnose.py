@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from harness.cli.terminal import count, dollars, one_line, plain
+from harness.contracts import Contract, ContractError, parse_contract
 from harness.diagnosing import diagnose_all
 from harness.diagnosis import Diagnosis, Finding
 from harness.diagnosis.findings import SEVERITIES
@@ -35,10 +36,8 @@ class DiagnoseRequest:
     baseline: Path | None = None
     write_baseline: Path | None = None
     detectors: tuple[str, ...] = ()
-    confirm: bool = False
-    live: bool = False
     order: Path | None = None
-    mine: bool = False
+    """A file of contracts on calls, one a line."""
 
 
 def diagnose_sources(request: DiagnoseRequest) -> int:
@@ -56,8 +55,6 @@ def diagnose_sources(request: DiagnoseRequest) -> int:
             _print_json(source, diagnosis, findings, known)
         else:
             _print(source, diagnosis, findings, known)
-        if request.confirm:
-            _confirm(source, findings, request)
     if request.write_baseline:
         _write_baseline(request.write_baseline, prints)
     return 1 if failed else 0
@@ -65,9 +62,26 @@ def diagnose_sources(request: DiagnoseRequest) -> int:
 
 def _diagnoses(request: DiagnoseRequest) -> Iterator[tuple[str, Diagnosis]]:
     store = request.store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE
+    contracts = _read_contracts(request.order) if request.order else []
     for source in request.sources:
-        for diagnosis in diagnose_all(source, store=store):
+        for diagnosis in diagnose_all(source, store=store, contracts=contracts):
             yield source, diagnosis
+
+
+def _read_contracts(path: Path) -> list[Contract]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    contracts: list[Contract] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            contracts.append(parse_contract(line.strip()))
+        except ContractError as error:
+            raise UsageError(f"{path}:{number}: {error}") from error
+    return contracts
 
 
 def _threshold(fail_on: str | None) -> int:
@@ -111,8 +125,7 @@ def _write_baseline(path: Path, prints: Counter[str]) -> None:
 
 def finding_view(finding: Finding) -> dict[str, Any]:
     """Return a finding as JSON."""
-    view = {name: value for name, value in asdict(finding).items()}
-    return {"fingerprint": finding.fingerprint, **view}
+    return {"fingerprint": finding.fingerprint, **asdict(finding)}
 
 
 def _print_json(
@@ -181,12 +194,11 @@ def _print_finding(finding: Finding, *, is_known: bool) -> None:
 def _place(finding: Finding) -> str:
     where = finding.where
     if where.calls:
-        more = f" and {len(where.calls) - 1} more" if len(where.calls) > 1 else ""
-        return f"{where.calls[0]}{more}"
+        call, *more = where.calls
+        return call + (f" and {len(more)} more" if more else "")
     if where.turns:
-        return f"{where.agent}/turn-{where.turns[0]}" + (
-            f" … turn-{where.turns[-1]}" if len(where.turns) > 1 else ""
-        )
+        first, *others = where.turns
+        return f"{where.agent}/turn-{first}" + (f" … turn-{others[-1]}" if others else "")
     return where.agent
 
 
@@ -200,9 +212,3 @@ def _price(finding: Finding) -> str:
         one_line(price.action, _WIDTH) if price.action else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _confirm(source: str, findings: Sequence[Finding], request: DiagnoseRequest) -> None:
-    from harness.cli.confirm import confirm_findings
-
-    confirm_findings(source, findings, request)

@@ -273,16 +273,6 @@ def diagnose(
         Path | None,
         typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
     ] = None,
-    mine: Annotated[
-        bool, typer.Option("--mine", help="Propose order contracts that all these good runs keep.")
-    ] = False,
-    confirm: Annotated[
-        bool,
-        typer.Option("--confirm", help="Replay up to each finding and show the request without its cause."),
-    ] = False,
-    live: Annotated[
-        bool, typer.Option("--live", help="With --confirm, also ask the model what it would do then.")
-    ] = False,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -292,7 +282,7 @@ def diagnose(
 
         harness diagnose last
         harness diagnose trace.json --fail-on warning --baseline known.json
-        harness diagnose last --confirm
+        harness diagnose last --order contracts.txt
     """
     from harness.cli.diagnose import DiagnoseRequest, diagnose_sources
 
@@ -304,10 +294,7 @@ def diagnose(
         baseline=baseline,
         write_baseline=write_baseline,
         detectors=tuple(detector or ()),
-        confirm=confirm,
-        live=live,
         order=order,
-        mine=mine,
     )
     raise typer.Exit(diagnose_sources(request))
 

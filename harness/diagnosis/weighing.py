@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -10,7 +11,7 @@ from harness.diagnosis.findings import Price, Quote, Severity
 from harness.record import Call, Entry
 from harness.record.building import canonical
 from harness.record.effects import access_of
-from harness.record.values import values_and_words
+from harness.record.values import argument_values, values_and_words
 
 MATERIAL_TOKENS = 2_000
 MATERIAL_SHARE = 0.05
@@ -51,6 +52,19 @@ def by_request(calls: Iterable[Call]) -> dict[tuple[str, str], list[Call]]:
 def changes_state(call: Call) -> bool:
     """Return whether a call may have changed something outside; sub-agents may, whatever they were asked for."""
     return bool(call.children) or (not call.is_error and access_of(call) != "read")
+
+
+_SHELL = re.compile(r"(^|[._-])(run|exec|execute|bash|shell)([._-]|$)", re.I)
+
+
+def touches(call: Call, read: Call) -> bool:
+    """Return whether a call may have changed what `read` asks for: whatever it does not name it leaves alone."""
+    if not changes_state(call):
+        return False
+    if call.children or _SHELL.search(call.tool):
+        return True
+    asked = {value for value in argument_values(read.arguments).values() if len(value) > 1}
+    return not asked or any(value in call.arguments for value in asked)
 
 
 def turns_of_change(case: AgentCase) -> list[int]:

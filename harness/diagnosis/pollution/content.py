@@ -176,7 +176,16 @@ def _clash(
 
 
 def _disagree(one: str, other: str) -> bool:
-    return one.strip().lower() != other.strip().lower()
+    return _spelled(one) != _spelled(other)
+
+
+def _spelled(value: str) -> object:
+    """Return a value without what only its spelling says."""
+    plain = value.strip().lower().strip("$€£%").replace(",", "")
+    try:
+        return float(plain)
+    except ValueError:
+        return plain
 
 
 def _facts(call: Call, text: str) -> Iterator[tuple[tuple[str, str], str]]:
@@ -189,17 +198,18 @@ def _facts(call: Call, text: str) -> Iterator[tuple[tuple[str, str], str]]:
             for attribute, value in _LINE.findall(text):
                 yield (asked[0], attribute.strip().lower()), value
         return
-    yield from _json_facts(parsed)
+    yield from _json_facts(parsed, set(argument_values(call.arguments).values()))
 
 
-def _json_facts(value: Any) -> Iterator[tuple[tuple[str, str], str]]:
+def _json_facts(value: Any, asked: set[str]) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield the scalar fields of what a result is about; things nested in it are often only referred to."""
     items = cast("list[Any]", value) if isinstance(value, list) else [value]
     for item in items:
         if not isinstance(item, dict):
             continue
         fields = cast("dict[str, Any]", item)
-        names = [key for key in fields if key == "id" or key.endswith(("_id", "Id", "ID"))]
+        names = [key for key, one in fields.items() if isinstance(one, str) and one in asked]
+        names = names or [key for key in fields if key == "id" or key.endswith(("_id", "Id", "ID"))]
         thing = str(fields[names[0]]) if names else ""
         for key, one in fields.items():
             is_scalar = one is not None and not isinstance(one, dict | list)
@@ -208,7 +218,7 @@ def _json_facts(value: Any) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def _is_volatile(key: str) -> bool:
-    return bool(re.search(r"time|date|_at$|score|rank|elapsed|age|seen", key, re.IGNORECASE))
+    return bool(re.search(r"time|updated|created|_at$|score|rank|elapsed|age|seen", key, re.IGNORECASE))
 
 
 def poisoning(case: AgentCase) -> Iterable[Finding]:

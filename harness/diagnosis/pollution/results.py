@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ from harness.diagnosis.weighing import (
     changes_state,
     price,
     quote,
-    turns_of_change,
+    touches,
     used_share,
     weight,
 )
@@ -65,12 +65,12 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
 
 def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
     """Yield reads that brought again what already stood in the window, with no change in between."""
-    changed = turns_of_change(case)
+    changes = [call for call in case.agent.calls() if changes_state(call)]
     for (tool, _), calls in by_request(call for call, _ in case.results).items():
         again: list[Call] = []
         first = calls[0]
         for call in calls[1:]:
-            if _is_repeat(first, call, changed):
+            if _is_repeat(first, call, changes):
                 again.append(call)
             else:
                 first = call
@@ -99,12 +99,14 @@ def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
         )
 
 
-def _is_repeat(first: Call, again: Call, changed: list[int]) -> bool:
+def _is_repeat(first: Call, again: Call, changes: list[Call]) -> bool:
     held = first.entry is not None and first.entry.last >= again.turn > first.turn
     same = first.result == again.result and not again.is_error and not changes_state(again)
-    position = bisect_left(changed, first.turn)
-    between = position < len(changed) and changed[position] < again.turn
-    return held and same and not between
+    if not (held and same):
+        return False
+    start = bisect_left(changes, first.turn, key=lambda call: call.turn)
+    end = bisect_right(changes, again.turn, key=lambda call: call.turn)
+    return not any(touches(call, first) for call in changes[start:end])
 
 
 def superseded_results(case: AgentCase) -> Iterable[Finding]:

@@ -113,7 +113,7 @@ def prefix_breaks(case: AgentCase) -> Iterable[Finding]:
     broken = [
         (line, before.total - line.prefix)
         for before, line in zip(lines, lines[1:], strict=False)
-        if line.breaks
+        if line.breaks and before.total > line.prefix
     ]
     if not broken:
         return
