@@ -14,7 +14,7 @@ from harness.record import Call, Entry
 from harness.record.effects import access_of
 from harness.record.values import argument_values, is_distinctive
 
-SOON = 4
+SOON = 12
 """Turns after a call within which its argument's value is looked for in a later result."""
 
 _NOT_FOUND = re.compile(
@@ -54,12 +54,10 @@ def used_before_available(case: AgentCase) -> Iterable[Finding]:
             if later is None:
                 continue
             beside = later.turn == call.turn
-            if not (beside or call.is_error):
-                continue
             when = "beside it" if beside else f"in turn {later.turn}"
             yield Finding(
                 "used-before-available",
-                "error" if call.is_error else "warning",
+                "error" if call.is_error else "warning" if beside else "info",
                 f"{call.tool} was called in turn {call.turn} with {path} = {value!r}, which only a call {when} brought",
                 Where(
                     agent=case.agent.path,

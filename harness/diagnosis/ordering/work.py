@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from harness.record import AgentRecord, Call, judge_order
 from harness.record.building import canonical
 from harness.record.values import argument_values, values_and_words
 
-SAME_BRIEF = 0.7
+SAME_BRIEF = 0.6
 SAME_CALLS = 0.5
 
 _EDIT = re.compile(
@@ -79,16 +80,24 @@ def overlapping_briefs(case: Case) -> Iterable[Finding]:
         if agent.parent:
             families.setdefault(agent.parent, []).append(agent)
     for agents in families.values():
-        words = [values_and_words(agent.brief) for agent in agents]
+        words = _own_words(agents)
         for right in range(1, len(agents)):
             for left in range(max(0, right - 30), right):
                 one, other = agents[left], agents[right]
-                told = _likeness(set[str]().union(*words[left]), set[str]().union(*words[right]))
+                told = _likeness(words[left], words[right])
                 did = _likeness(_requests(one), _requests(other))
                 needs = one.path in case.order.preceding(other.path)
                 if not needs and (told >= SAME_BRIEF or (did >= SAME_CALLS and len(_requests(one)) >= 3)):
                     yield _overlap(case, one, other, told, did)
                     break
+
+
+def _own_words(agents: Sequence[AgentRecord]) -> list[set[str]]:
+    """Return what each brief says, without what is only the form in which all of them are written."""
+    words = [set[str]().union(*values_and_words(agent.brief)) for agent in agents]
+    in_how_many = Counter(word for one in words for word in one)
+    form = {word for word, briefs in in_how_many.items() if briefs > 2}
+    return [one - form for one in words]
 
 
 def _requests(agent: AgentRecord) -> set[str]:
@@ -106,7 +115,10 @@ def _overlap(case: Case, one: AgentRecord, other: AgentRecord, told: float, did:
         "warning",
         f"{one.path} and {other.path} were told {told:.0%} and did {did:.0%} the same; {other.path} sent {tokens:,} "
         f"tokens",
-        Where(agent=other.path, turns=(1,) if other.turns else (), entries=()),
+        Where(
+            agent=one.parent,
+            calls=tuple(dict.fromkeys(call for call in (other.parent_call, one.parent_call) if call)),
+        ),
         evidence=(Quote(one.path, one.brief[:200]), Quote(other.path, other.brief[:200])),
         price=Price(tokens=tokens),
         confidence=round(max(told, did), 2),

@@ -19,8 +19,8 @@ from harness.record.values import argument_values, is_distinctive, tokens
 SHINGLE = 6
 LEAKED_SHARE = 0.3
 LEAKED_VALUES = 3
-REPORT_TOKENS = 600
-REPORT_USED = 0.08
+REPORT_TOKENS = 300
+REPORT_USED = 0.2
 POISONED_CALLS = 2
 
 _DECLARED = ("system", "task", "brief", "session", "summary", "tool:", "report:")
@@ -273,6 +273,8 @@ def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call
         before: Look only at what was observed before this call was made.
     """
     if source.message.role != "assistant" or _is_computed(case, value, source):
+        return False
+    if any(value.encode() in tool.encoded for tool in case.agent.tools or ()):
         return False
     holders = case.uses.holders.get(value, ())
     if before is None:
