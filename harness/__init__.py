@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.diagnosing import diagnose
     from harness.errors import (
         ContextOverflow,
         Divergence,
@@ -71,6 +72,7 @@ _HOMES = {
     "Usage": "harness.messages",
     "UsageError": "harness.errors",
     "calls": "harness.models.scripted",
+    "diagnose": "harness.diagnosing",
     "fold": "harness.loop.state",
     "load_team": "harness.team",
     "open": "harness.opening:open_harness",
@@ -112,6 +114,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "calls",
+    "diagnose",
     "fold",
     "load_team",
     "open",

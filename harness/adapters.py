@@ -18,6 +18,8 @@ from harness.loop.room import SUMMARISER
 from harness.messages import Message, Text, ToolCall
 from harness.models.port import Model, Price
 from harness.team import ModelSpec, ServerSpec, TeamSpec
+from harness.team.places import SENSITIVE
+from harness.tools.environment import read_environment
 from harness.tools.port import Tool, Toolset
 
 if TYPE_CHECKING:
@@ -123,6 +125,18 @@ class ToolServers:
         self._servers = servers
         self._base = base
         self._toolsets = tuple(toolsets)
+
+    def secrets(self) -> frozenset[str]:
+        """Return the keys that stand in files of variables, of which the team file knows nothing."""
+        found: set[str] = set()
+        for spec in self._servers.values():
+            if spec.envFile and not spec.disabled:
+                try:
+                    environment = read_environment(self._base / Path(spec.envFile).expanduser())
+                except (OSError, ValueError):
+                    continue
+                found.update(value for name, value in environment.items() if SENSITIVE.search(name))
+        return frozenset(found)
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:

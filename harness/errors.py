@@ -6,6 +6,7 @@
     ├── StoreError             the journal cannot be opened, read or written
     │   ├── RunTaken           another process, which is alive, carries the run
     │   └── Fenced             another process has taken the run over; this one must stop
+    ├── TraceError             a foreign trace cannot be read: file, place, what was expected
     ├── Divergence             a run carried out again does not do what its record says
     ├── ModelError             a model call failed and is not worth repeating
     │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
@@ -22,8 +23,9 @@ user can mend names the file and line or the variable, what is ours propagates w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class HarnessError(Exception):
@@ -81,6 +83,16 @@ class Fenced(StoreError):
     """Another process has taken the run over; this one must not go on with it."""
 
 
+class TraceError(HarnessError):
+    """A trace cannot be read; says the file, the place in it, and what was expected there."""
+
+    def __init__(self, message: str, *, file: str = "", place: str = "") -> None:
+        self.file = file
+        self.place = place
+        self.expected = message
+        super().__init__(": ".join(part for part in (file, place, message) if part))
+
+
 class Divergence(HarnessError):
     """A run that is carried out again does not do what its record says."""
 
@@ -103,6 +115,9 @@ class ContextOverflow(ModelError):
 
 class ToolError(HarnessError):
     """A tool failed; the text is shown to the model, which may mend the call."""
+
+    served: Mapping[str, str] = MappingProxyType({})
+    """How its server was reached, where it was."""
 
 
 class ToolServerError(ToolError):

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from harness.adapters import ToolServers, build_models, close_models
 from harness.errors import Divergence, HarnessError, RunTaken, UsageError
 from harness.events import Ancestry, RunFinished, RunResumed, RunStarted
+from harness.guarding import GuardedModel, GuardedTools, ToolGuard, redacted_message
 from harness.journal import Journal, RunSummary, new_run_id
 from harness.loop.approvals import Reply, leave_answer
 from harness.loop.log import RunLog
@@ -27,6 +28,7 @@ from harness.loop.team_run import TeamRun
 from harness.messages import Image, Message, user
 from harness.models.port import Model
 from harness.models.tokens import token_counter
+from harness.redaction import Redactor
 from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan_resumption
 from harness.run import Run, RunResult
 from harness.sessions import carried_context
@@ -66,6 +68,7 @@ class Harness:
     def __init__(self, wiring: Wiring) -> None:
         self.team = wiring.crew.team
         self.journal = wiring.journal
+        self._guard = ToolGuard(_redactor(wiring.crew))
         self.live: dict[str, Run] = {}
         """The runs that this process carries, by id."""
         self._wiring = wiring
@@ -93,7 +96,9 @@ class Harness:
         Raises:
             UsageError: The task is empty, there is no such agent, or the harness is being drained.
         """
-        message = user(task, *images) if isinstance(task, str) else task
+        message = redacted_message(
+            user(task, *images) if isinstance(task, str) else task, self._guard.redactor
+        )
         if not message.text.strip():
             raise UsageError("the task is empty: say what the team should do")
         if entry is not None and entry not in self.team.spec.agents:
@@ -322,6 +327,7 @@ class Harness:
         self.live[run.id] = run
         try:
             if resumed is not None:
+                log.epoch = resumed.epoch
                 log.emit(resumed)
             log.emit(started)
             await log.durable()
@@ -344,10 +350,11 @@ class Harness:
                     stack.push_async_callback(close_models, variant.models, self._wiring.crew.models)
                     await stack.enter_async_context(variant.servers.opened())
                 tools = await stack.enter_async_context(crew.servers.run_tools())
+                guard = self._guard if variant is None else ToolGuard(_redactor(crew))
                 team_run = TeamRun(
                     crew.team,
-                    crew.models,
-                    tools,
+                    {name: GuardedModel(model, guard.redactor) for name, model in crew.models.items()},
+                    GuardedTools(tools, guard),
                     log,
                     run.notices,
                     token_counter(),
@@ -369,6 +376,11 @@ class Harness:
     def _carries_no_more(self, run: Run) -> None:
         if self.live.get(run.id) is run:
             del self.live[run.id]
+
+
+def _redactor(crew: Crew) -> Redactor:
+    """Return what hides the secrets that the team and its servers were given."""
+    return Redactor(crew.team.hidden | crew.servers.secrets())
 
 
 def _started(

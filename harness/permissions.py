@@ -13,19 +13,16 @@ rule can see, so a rule that names what is allowed holds better than one that na
 from __future__ import annotations
 
 import math
-import posixpath
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal
 
+from harness.contracts.values import is_like, number_in, readings
 from harness.events import EffectClass
 from harness.team import ConditionSpec, PermissionSpec
 
 _STRICTNESS = {"yes": 0, "ask": 1, "no": 2}
-_MISSING: Final = object()
-_WINDING = re.compile(r"(?:^|[/\\])\.\.?(?:[/\\]|$)|(?<!:)//")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,75 +100,19 @@ def _matches(rule: PermissionSpec, call: ProposedCall) -> bool:
         return False
     wanted = all if rule.allow == "yes" else any
     return all(
-        wanted(_fits(condition, value) for value in _readings(call.arguments, path))
+        wanted(_fits(condition, value) for value in readings(call.arguments, path))
         for path, condition in rule.when.items()
     )
 
 
-def _readings(arguments: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """Yield everything that may be meant by `path`, at least one thing."""
-    pending: list[tuple[Any, Sequence[str]]] = [(arguments, path.split("."))]
-    while pending:
-        value, rest = pending.pop()
-        if isinstance(value, list):
-            pending += _items(cast("list[Any]", value), rest)
-        elif isinstance(value, Mapping) and rest:
-            pending.append((cast("Mapping[str, Any]", value).get(rest[0], _MISSING), rest[1:]))
-        elif rest or value is None or isinstance(value, Mapping):
-            yield _MISSING
-        else:
-            yield value
-            if isinstance(value, str) and _WINDING.search(value):
-                yield _straightened(value)
-
-
-def _items(items: list[Any], rest: Sequence[str]) -> list[tuple[Any, Sequence[str]]]:
-    if rest and rest[0].isdecimal():
-        index = int(rest[0]) if len(rest[0]) < 10 else len(items)
-        return [(items[index] if index < len(items) else _MISSING, rest[1:])]
-    return [(item, rest) for item in items] or [(_MISSING, rest)]
-
-
-def _straightened(path: str) -> str:
-    """Return where a path with `.`, `..` or `//` in it leads to; the scheme of a URL stays."""
-    scheme, colon, rest = path.replace("\\", "/").rpartition("://")
-    straight = posixpath.normpath(re.sub("^//+", "/", rest))
-    slash = "/" if rest.endswith("/") and straight != "/" else ""
-    return scheme + colon + straight + slash
-
-
 def _fits(condition: ConditionSpec, value: Any) -> bool:
-    if condition.one_of is not None and not any(_is(value, wanted) for wanted in condition.one_of):
+    if condition.one_of is not None and not any(is_like(value, wanted) for wanted in condition.one_of):
         return False
-    if condition.none_of is not None and any(_is(value, unwanted) for unwanted in condition.none_of):
+    if condition.none_of is not None and any(is_like(value, unwanted) for unwanted in condition.none_of):
         return False
     if condition.above is None and condition.below is None:
         return True
-    number = _number(value)
+    number = number_in(value)
     above = -math.inf if condition.above is None else condition.above
     below = math.inf if condition.below is None else condition.below
     return number is not None and above < number < below
-
-
-def _is(value: Any, wanted: str | bool | float) -> bool:
-    if value is _MISSING:
-        return False
-    if isinstance(wanted, str):
-        return fnmatchcase(_spelled(value), wanted)
-    if isinstance(wanted, bool):
-        return _spelled(value) == _spelled(wanted)
-    return _number(value) == wanted
-
-
-def _spelled(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    """Return the number, also of text that is one: models write both."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
-        return None

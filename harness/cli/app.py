@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import recorded
+from harness.cli import recorded, trace
 from harness.cli.options import Json, Overrides, Store, TeamFile
 
 app = typer.Typer(
@@ -118,6 +118,7 @@ def tools(
 
 
 app.registered_commands += recorded.app.registered_commands
+app.add_typer(trace.app, name="trace")
 
 
 @app.command()

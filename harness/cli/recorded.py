@@ -216,6 +216,89 @@ def diff(
     raise typer.Exit(diff_runs(left, right, store, as_json=json))
 
 
+@app.command()
+def view(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|FILE", help="A run, or a trace file of any framework.")
+    ] = "last",
+    other: Annotated[
+        str | None, typer.Argument(metavar="[RUN2|FILE2]", help="Another one, to lay beside it.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The page; - for standard output. [default: harness-view-RUN.html]",
+        ),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    store: Store = None,
+) -> None:
+    """Write one page that shows a run: plan, agents over time, every window, every finding.
+
+    The page needs no network and no server; two runs are shown from where they part.
+
+        harness view last --open
+        harness view last~1 last -o both.html
+    """
+    from harness.cli.view import view_run
+
+    view_run(run, other, store, output=output, in_browser=open_)
+
+
+@app.command()
+def diagnose(
+    run: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN|FILE…", help="Runs, or files with traces, trajectories or messages."),
+    ],
+    store: Store = None,
+    json: Json = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(metavar="SEVERITY", help="Exit with 1 if a finding is as grave: info, warning, error."),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Findings that are known and fail nothing.")
+    ] = None,
+    write_baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what is found as the baseline of later runs.")
+    ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this kind of finding; may be repeated.")
+    ] = None,
+    order: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
+    ] = None,
+) -> None:
+    """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
+
+    Reads our runs, and what others export: OTLP files (GenAI, OpenInference, Traceloop), ATIF trajectories,
+    Inspect logs, lists of OpenAI messages. Offline, without a model, the same every time. What a source does
+    not carry is said to be not measurable.
+
+        harness diagnose last
+        harness diagnose trace.json --fail-on warning --baseline known.json
+        harness diagnose last --order contracts.txt
+    """
+    from harness.cli.diagnose import DiagnoseRequest, diagnose_sources
+
+    request = DiagnoseRequest(
+        sources=tuple(run),
+        store=store,
+        as_json=json,
+        fail_on=fail_on,
+        baseline=baseline,
+        write_baseline=write_baseline,
+        detectors=tuple(detector or ()),
+        order=order,
+    )
+    raise typer.Exit(diagnose_sources(request))
+
+
 @app.command("export")
 def export_(
     run: Annotated[list[str], typer.Argument(metavar="RUN…", help="Runs to write.")],

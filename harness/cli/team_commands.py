@@ -45,6 +45,10 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         delegates = f" -> {', '.join(agent.delegates)}" if agent.delegates else ""
         tools = f"  tools: {', '.join(agent.tools)}" if agent.tools else ""
         print(f"  {name}{delegates}{tools}")
+        for rule in agent.order:
+            print(f"    order: {plain(rule.contract.meaning)}")
+    for rule in spec.order:
+        print(f"  order: {plain(rule.contract.meaning)}")
     return 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from harness.contracts import Contract
 from harness.diagnosis.findings import Family, Finding
 from harness.record import AgentRecord, Call, Entry, Facet, Ledger, Order, RunRecord, Turn, keep_ledger
 from harness.record.uses import Uses
@@ -14,8 +15,12 @@ from harness.record.uses import Uses
 class Case:
     """A run and its ledger and causal order."""
 
-    def __init__(self, record: RunRecord, *, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, record: RunRecord, *, ledger: Ledger | None = None, contracts: Sequence[Contract] = ()
+    ) -> None:
         self.record = record
+        self.contracts = tuple(contracts)
+        """Contracts on calls to check beside those of the run's own team."""
         self.ledger = ledger or keep_ledger(record)
         self.order = Order(record)
 
@@ -70,5 +75,7 @@ class Detector:
     """What a source must carry for it to look."""
     in_agent: Callable[[AgentCase], Iterable[Finding]] | None = None
     in_run: Callable[[Case], Iterable[Finding]] | None = None
+    of_findings: Callable[[Case, Sequence[Finding]], Iterable[Finding]] | None = None
+    """Looks at what the others found."""
     thresholds: dict[str, float] = field(default_factory=dict[str, float])
     """What it takes for large, often or long, for `--help` and the documents."""

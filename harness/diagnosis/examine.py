@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.contracts import Contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES, Finding, NotMeasurable
@@ -22,9 +23,18 @@ class Diagnosis:
     not_measurable: tuple[NotMeasurable, ...]
 
 
-def examine(record: RunRecord, *, detectors: Sequence[Detector] = DETECTORS) -> Diagnosis:
-    """Return what the detectors find in a run; what its source does not carry is said, not guessed."""
-    case = Case(record)
+def examine(
+    record: RunRecord,
+    *,
+    detectors: Sequence[Detector] = DETECTORS,
+    contracts: Sequence[Contract] = (),
+) -> Diagnosis:
+    """Return what the detectors find in a run; what its source does not carry is said, not guessed.
+
+    Args:
+        contracts: Contracts on calls to check beside those of the run's own team.
+    """
+    case = Case(record, contracts=contracts)
     able = [detector for detector in detectors if not record.lacks(*detector.needs)]
     blind = tuple(
         NotMeasurable(detector.name, record.lacks(*detector.needs))
@@ -39,6 +49,9 @@ def examine(record: RunRecord, *, detectors: Sequence[Detector] = DETECTORS) -> 
     for detector in able:
         if detector.in_run is not None:
             findings += detector.in_run(case)
+    for detector in able:
+        if detector.of_findings is not None:
+            findings += detector.of_findings(case, tuple(findings))
     return Diagnosis(record, case.ledger, tuple(_ranked(_with_spans(record, findings))), blind)
 
 

@@ -33,6 +33,8 @@ class AgentRunStarted:
     """Effect class of every tool that is not the harness's own, by name."""
     context_window: int | None = None
     """Tokens the model can take, if known."""
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What is the same in every request, for traces: `harness.models.port.settings_of` of its model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,8 @@ class ModelCallFinished:
     error_type: str = ""
     """Name of the error's class, or `cancelled`."""
     notes: tuple[str, ...] = ()
+    first_chunk_seconds: float | None = None
+    """From the request to the first piece of the response, where it was streamed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,10 @@ class ToolCallFinished:
     """The full result where `shown` is only its head and tail."""
     is_error: bool = False
     error_type: str = ""
-    """`arguments`, `unknown_tool`, `denied`, `server`, `tool`, `internal`, `cancelled`, or empty."""
+    """`arguments`, `unknown_tool`, `denied`, `order`, `server`, `tool`, `internal`, `cancelled`, or empty."""
     external: bool = True
     """False for the tools of the harness itself, whose results are no sources to quote from."""
     images: tuple[Image, ...] = ()
+    served: Mapping[str, str] = field(default_factory=dict[str, str])
+    """How its server was reached: `transport`, `protocol`, `session`, `request` (the JSON-RPC id), `address`,
+    `port`, and `status`, the JSON-RPC code of an error; what is not known is left out."""

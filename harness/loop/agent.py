@@ -12,6 +12,7 @@ from harness.context.counting import message_tokens
 from harness.errors import LimitReached, ModelError
 from harness.events import (
     AgentRunFinished,
+    DeliverableRejected,
     EntryAppended,
     EntryReplaced,
     Event,
@@ -24,7 +25,7 @@ from harness.limits import Budget
 from harness.loop.activity import Activity
 from harness.loop.approvals import Approvals
 from harness.loop.brief import dumps, view_report
-from harness.loop.deliverable import Deliverable
+from harness.loop.deliverable import MAX_REJECTIONS, Deliverable
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
@@ -39,6 +40,9 @@ from harness.tools.results import MAX_RESULT_CHARACTERS, shorten
 
 IDENTICAL_FAILURES = 3
 """A call that fails the same way this often is not tried a fourth time without a new plan."""
+
+MOST_REASONS = 5
+"""Of what an agent still owes, it is told this much at once."""
 
 
 class StuckError(ModelError):
@@ -72,6 +76,8 @@ class AgentRun:
     parent: AgentRun | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Within it the agent works; its budget's time ends it."""
+    reminders: int = 0
+    """How often it was told what its contracts still want of it."""
 
     @property
     def state(self) -> AgentState:
@@ -153,6 +159,18 @@ class AgentRun:
                 break
             agent = agent.parent
         await anyio.sleep_forever()
+
+    def owes(self) -> str:
+        """Return what its contracts still want of it before it may hand in; nothing once that was said often."""
+        order = self.log.order
+        if order is None or self.reminders >= MAX_REJECTIONS:
+            return ""
+        reasons = tuple(owed.text for owed in order.owed(self.path)[:MOST_REASONS])
+        if not reasons:
+            return ""
+        self.reminders += 1
+        self.emit(DeliverableRejected(agent=self.path, reasons=reasons))
+        return "Not accepted yet: " + "; ".join(reasons)
 
     def request_tokens(self) -> int:
         """Return our count of the tokens the next request will hold."""
@@ -248,7 +266,7 @@ def _settle(agent: AgentRun, reply: Message) -> None:
             raise StuckError(f"the model {agent.model.name} gave an empty reply twice")
         agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
         return
-    complaint = agent.deliverable.offer_text(reply.text)
+    complaint = agent.owes() or agent.deliverable.offer_text(reply.text)
     if complaint:
         agent.append("nudge", user(complaint))
 

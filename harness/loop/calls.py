@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio
 import orjson
 
+from harness.contracts import Call as JudgedCall
 from harness.errors import (
     Divergence,
     HarnessError,
@@ -46,6 +47,7 @@ from harness.tools.port import (
     Tool,
     ToolOutput,
 )
+from harness.trace_ids import traceparent
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -59,6 +61,8 @@ MOST_ATTEMPTS = 20
 _NO_JSON = "the arguments are not valid JSON: "
 _NO_FIT = "the arguments do not fit {}: "
 
+_NOW_ALLOWED = "the contracts of this team let the call run; what it would have given is not on record"
+
 _DONE_BEFORE = (
     "this call had begun when its process ended; a person found that it did take effect. Its result is lost"
 )
@@ -71,10 +75,13 @@ async def run_calls(agent: AgentRun, turn: int, calls: Sequence[ToolCall], *, cu
     runs: the arguments may be incomplete.
     """
     outputs: list[ToolOutput | None] = [None] * len(calls)
+    made = [_Call(agent, turn, index, call) for index, call in enumerate(calls)]
+    for one in made:
+        one.prepare(cut_off=cut_off)
 
     async def run(index: int) -> None:
         try:
-            outputs[index] = await _Call(agent, turn, index, calls[index]).run(cut_off=cut_off)
+            outputs[index] = await made[index].run(cut_off=cut_off)
         except RecordEnds:
             await anyio.sleep_forever()
 
@@ -102,6 +109,8 @@ class _Call:
     """How many questions it has raised."""
     asked_before: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested], init=False)
     """Questions that attempts raised while they went on, and before they had a result."""
+    attempt: int = field(default=1, init=False)
+    """The attempt that is under way."""
     said_before: dict[int, ApprovalDecided] = field(default_factory=dict[int, ApprovalDecided], init=False)
     """The answers to them, by number."""
 
@@ -110,6 +119,8 @@ class _Call:
         self.tool = self.agent.tools.get(self.call.name)
         self.arguments = self.call.arguments
         """JSON; a person may change it."""
+        self.prepared: Mapping[str, Any] | ToolOutput = {}
+        """The arguments to run with, or why nothing is run."""
 
     @property
     def effect(self) -> EffectClass:
@@ -122,6 +133,8 @@ class _Call:
         recorded = None if past.check == "everything" else past.calls.outcome(self.key, 1)
         if isinstance(recorded, ToolCallFinished) and recorded.external:
             refusal = self._refused_now() if past.check == "requests" and not cut_off else None
+            if isinstance(self.prepared, ToolOutput) and self.prepared.error_type == "order":
+                refusal = self.prepared
             if refusal is not None:
                 self._start(1)
                 return self._finish(refusal)
@@ -132,13 +145,64 @@ class _Call:
                     self.arguments = event.arguments
             self._start(1)
             return self._finish(await self._recorded_output(recorded, 1), external=True)
-        prepared = self._prepare(cut_off=cut_off)
+        prepared = self.prepared
         if not isinstance(prepared, ToolOutput) and self.tool is not None and self.tool.external:
             prepared = await self._permit(prepared)
+            changed = self.arguments != self.call.arguments and self.agent.log.order is not None
+            if changed and not isinstance(prepared, ToolOutput):
+                prepared = self._in_order(prepared, changed=True)
         if isinstance(prepared, ToolOutput):
             self._start(1)
             return self._finish(prepared)
         return self._finish(await self._carry_out(prepared))
+
+    def prepare(self, *, cut_off: bool) -> None:
+        """Read the arguments, and hold the call against the contracts on the order of calls.
+
+        Done for all calls of a turn before any of them runs, in the order in which they were written.
+        """
+        self.prepared = self._prepare(cut_off=cut_off)
+        if self.agent.log.order is not None and not isinstance(self.prepared, ToolOutput):
+            self.prepared = self._in_order(self.prepared)
+
+    def _in_order(
+        self, arguments: Mapping[str, Any], *, changed: bool = False
+    ) -> Mapping[str, Any] | ToolOutput:
+        """Return the arguments, or what must be done before the call may run.
+
+        What the record says of a call holds, except for a changed team, which decides anew.
+        """
+        past, order = self.agent.log.past, self.agent.log.order
+        assert order is not None
+        outcome = past.calls.outcome(self.key, 1)
+        said = (
+            outcome.shown if isinstance(outcome, ToolCallFinished) and outcome.error_type == "order" else ""
+        )
+        call = JudgedCall(
+            self.call.name,
+            arguments,
+            key=self.key,
+            agent=self.agent.path,
+            turn=self.turn,
+            own="." not in self.call.name,
+        )
+        hands_in = self.call.name in ("answer", "report") and self.tool is not None and not self.tool.external
+        if past.check != "requests" and past.calls.begun(self.key, 1):
+            if said and hands_in:
+                self.agent.owes()
+            refusal = said
+        else:
+            found = order.would_changed(call) if changed else order.would(call)
+            refusal = found.text if found else self.agent.owes() if hands_in else ""
+            if found and found.contract.text in said:
+                refusal = said
+            elif said and not refusal:
+                refusal = _NOW_ALLOWED
+        if refusal:
+            return _refusal("order", refusal)
+        if not changed:
+            order.let_through(call)
+        return arguments
 
     def _prepare(self, *, cut_off: bool) -> Mapping[str, Any] | ToolOutput:
         """Return the arguments to run with, or the error that tells the model how to mend the call."""
@@ -247,6 +311,7 @@ class _Call:
         attempt = 1
         answer: InquiryAnswer | None = None
         while True:
+            self.attempt = attempt
             self._start(attempt)
             if self.tool is None or not self.tool.external:
                 return await self._invoke(arguments, None)
@@ -290,9 +355,9 @@ class _Call:
                     await agent.log.durable()
                 return await self.tool.invoke(arguments, self._context(answer))
         except ToolServerError as error:
-            return _refusal("server", str(error))
+            return replace(_refusal("server", str(error)), served=error.served)
         except ToolError as error:
-            return _refusal("tool", str(error))
+            return replace(_refusal("tool", str(error)), served=error.served)
         except anyio.get_cancelled_exc_class():
             # A stop from outside leaves the call open, as a crash would.
             if agent.cut_by():
@@ -330,7 +395,9 @@ class _Call:
                 self._finish(_refusal("cancelled", finished.shown))
                 raise
         text = finished.shown if finished.whole is None else finished.whole
-        return ToolOutput(text, finished.is_error, finished.error_type, finished.images)
+        return ToolOutput(
+            text, finished.is_error, finished.error_type, finished.images, served=finished.served
+        )
 
     def _context(self, answer: InquiryAnswer | None) -> CallContext:
         agent = self.agent
@@ -343,7 +410,14 @@ class _Call:
             agent.log.run_id,
             answer,
             self._ask_meanwhile,
+            self._traceparent(),
         )
+
+    def _traceparent(self) -> str:
+        log = self.agent.log
+        started = log.state.started
+        caller = started.traceparent if started else ""
+        return traceparent(log.run_id, self.key, attempt=self.attempt, epoch=log.epoch, caller=caller)
 
     # --- asking a person ---
 
@@ -451,6 +525,7 @@ class _Call:
                 error_type=output.error_type,
                 external=external,
                 images=output.images,
+                served=output.served,
             )
         )
         return output if short is None else replace(output, text=short)

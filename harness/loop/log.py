@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from harness.events import Event, Recorded
 from harness.journal.port import Journal
+from harness.loop.order import RunOrder
 from harness.loop.past import Past
 from harness.loop.state import RunState
 from harness.models.port import TextDelta
@@ -37,9 +38,13 @@ class RunLog:
     ) -> None:
         self.run_id = run_id
         self.state = RunState()
+        self.order: RunOrder | None = None
+        """The contracts on tool calls, if the team has any."""
         self.past = past or Past()
         self.clock = clock
         self.next_sequence = next_sequence
+        self.epoch = 1
+        """How often somebody has taken up the run, this time included."""
         self._journal = journal
         self._listeners: list[Listener] = []
         for event in self.past.environment if self.past.check == "everything" else ():
@@ -53,19 +58,24 @@ class RunLog:
             Divergence: The record holds something else here.
         """
         if self.past.holds(event) or not self.past.live:
-            self.state.apply(event)
+            self._apply(event)
             return
         recorded = Recorded(self.run_id, self.next_sequence, self.clock(), event)
         self._journal.append((recorded,))
         self.next_sequence += 1
-        self.state.apply(event)
+        self._apply(event)
         for listener in self._listeners:
             listener(recorded)
 
     def catch_up(self) -> None:
         """Take into account what is recorded and has not happened again yet; nothing of it will any more."""
         for item in self.past.skip():
-            self.state.apply(item.event)
+            self._apply(item.event)
+
+    def _apply(self, event: Event) -> None:
+        self.state.apply(event)
+        if self.order is not None:
+            self.order.apply(event)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every event from now on."""

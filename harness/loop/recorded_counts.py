@@ -99,7 +99,8 @@ class RecordedCounts:
             case AgentRunFinished():
                 self._ended[event.agent] = event
             case DeliverableRejected():
-                self._rejections.setdefault(event.agent, event.reasons[0] if event.reasons else "")
+                if event.reasons and event.reasons[0].startswith(_TOO_LONG_BEGINS):
+                    self._rejections.setdefault(event.agent, event.reasons[0])
             case ToolCallFinished() if event.tool == "report":
                 self._submissions[event.key] = event.is_error
             case _:

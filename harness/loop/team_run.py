@@ -36,6 +36,7 @@ from harness.loop.delegation import Delegation, describe
 from harness.loop.deliverable import Deliverable, PlainAnswer, StructuredAnswer, SubAgentReport
 from harness.loop.handles import read_result
 from harness.loop.log import Notices, RunLog
+from harness.loop.order import RunOrder
 from harness.loop.past import Diverged, RecordEnds
 from harness.loop.places import Places
 from harness.loop.recorded_tools import changed_tools, recorded_tools
@@ -43,9 +44,9 @@ from harness.loop.report_cap import CountTokens, ReportCap
 from harness.loop.room import SUMMARISER, Room
 from harness.loop.state import Reading
 from harness.messages import Message, ToolDefinition, system, user
-from harness.models.port import Model
+from harness.models.port import Model, settings_of
 from harness.permissions import Permissions
-from harness.team import AgentSpec, LimitsSpec, Team
+from harness.team import AgentSpec, LimitsSpec, Team, contracts_of
 from harness.tools.port import CallContext, Tool
 
 DEFAULT_TURNS = 100
@@ -97,6 +98,8 @@ class TeamRun:
         self.activity = Activity(lambda: self.log.state.events)
         self.approvals = Approvals(self.log, self.answers)
         self.places = Places(limits.parallel or DEFAULT_PARALLEL, self._has_work)
+        order = RunOrder(*contracts_of(self.team.spec))
+        self.log.order = order if order else None
         self._scope = anyio.CancelScope()
         self._fatal: HarnessError | None = None
         self._report_definitions: dict[int, ToolDefinition] = {}
@@ -362,6 +365,7 @@ class TeamRun:
                 if before
                 else {tool.definition.name: tool.effect for tool in tools if tool.external},
                 context_window=before.context_window if before else _window_of(agent),
+                request=before.request if before else settings_of(agent.model),
             )
         )
 
@@ -450,7 +454,7 @@ class TeamRun:
             output=report.data if report.data is not None else report.answer,
             citations=deliverable.citations if deliverable else (),
             dropped=deliverable.dropped if deliverable else (),
-            notes=tuple(sorted(state.notes)),
+            notes=tuple(sorted({*state.notes, *(self.log.order.notes if self.log.order else ())})),
             usage=state.usage,
             cost=None if state.unpriced else state.cost,
             error=error,

@@ -185,6 +185,7 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinis
         model=response.model,
         response_id=response.response_id,
         notes=response.notes,
+        first_chunk_seconds=response.first_chunk_seconds,
     )
 
 

@@ -80,6 +80,11 @@ class HttpChannel:
         self._quiet_until = 0.0
 
     @property
+    def url(self) -> URL:
+        """The endpoint."""
+        return self._url
+
+    @property
     def place(self) -> str:
         """The endpoint as error texts name it."""
         return self._place

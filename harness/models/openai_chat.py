@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import aiohttp
 import anyio
@@ -59,6 +60,10 @@ class ChatEndpoint:
     price: Price | None = None
     parallel: int | None = None
     """Requests under way at the same time; None for no limit."""
+
+
+_TOLD = ("top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
+"""Fields of `extra` that a trace has a word for."""
 
 
 class OpenAIChatModel:
@@ -108,6 +113,21 @@ class OpenAIChatModel:
         return self._endpoint.context_window
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """See `harness.models.port.settings_of`."""
+        endpoint, extra, url = self._endpoint, self._endpoint.extra, self._channel.url
+        told: dict[str, Any] = {"address": url.host, "port": url.port, "stream": endpoint.stream or None}
+        told |= {name: extra.get(name) for name in _TOLD}
+        told["temperature"] = extra.get("temperature", endpoint.temperature)
+        limits = [extra[name] for name in self._length_fields()]
+        told["max_tokens"] = next(iter(limits), None) if endpoint.max_tokens is None else endpoint.max_tokens
+        reasoning = extra.get("reasoning")
+        told["reasoning"] = extra.get("reasoning_effort") or (
+            cast("Mapping[str, Any]", reasoning).get("effort") if isinstance(reasoning, Mapping) else None
+        )
+        return {name: value for name, value in told.items() if isinstance(value, str | int | float | list)}
+
+    @property
     def price(self) -> Price | None:
         """What its tokens cost, or None if unknown."""
         return self._endpoint.price
@@ -131,23 +151,34 @@ class OpenAIChatModel:
         assert isinstance(transcript, _ChatTranscript)
         body = transcript.request(self._tail(options, has_tools=bool(transcript.name_of)))
 
+        began = time.perf_counter()
+        first: list[float] = []
+
         async def read(response: aiohttp.ClientResponse) -> ReplyDraft:
             kind = response.content_type
             if kind == "text/event-stream" or (self._endpoint.stream and kind != "application/json"):
-                return await self._read_stream(response, observe)
+                return await self._read_stream(response, observe, first)
             return read_reply(await response.read(), place=self._channel.place)
 
         draft = await self._channel.post(body, read, observe)
-        return draft.response(model=self.name, name_of=transcript.name_of, unused_id=transcript.id_source())
+        answer = draft.response(model=self.name, name_of=transcript.name_of, unused_id=transcript.id_source())
+        return replace(answer, first_chunk_seconds=round(first[-1] - began, 6)) if first else answer
 
     async def close(self) -> None:
         """Release connections; the model is not used afterwards."""
         await self._channel.close()
 
-    async def _read_stream(self, response: aiohttp.ClientResponse, observe: Observe) -> ReplyDraft:
+    async def _read_stream(
+        self, response: aiohttp.ClientResponse, observe: Observe, first: list[float]
+    ) -> ReplyDraft:
+        """Read a response piece by piece; note in `first` when the first of an attempt came."""
+        heard = False
         events, reply = EventStream(), StreamedReply(place=self._channel.place)
         try:
             while not reply.done and (chunk := await response.content.readany()):
+                if not heard:
+                    heard = True
+                    first.append(time.perf_counter())
                 for event in events.feed(chunk):
                     if (delta := reply.take(event)) is not None:
                         observe(delta)

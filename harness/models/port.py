@@ -7,8 +7,8 @@ it once, so that a turn costs what is new and not what is old.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from harness.messages import Message, StopReason, ToolDefinition, Usage
 
@@ -74,6 +74,8 @@ class ModelResponse:
     """The model that answered, as the provider names it."""
     response_id: str = ""
     notes: tuple[str, ...] = ()
+    first_chunk_seconds: float | None = field(default=None, compare=False)
+    """From the request to the first piece of a streamed response."""
     """What a reader of the final answer should know about how it was made."""
 
 
@@ -140,3 +142,12 @@ class Model(Protocol):
     async def close(self) -> None:
         """Release connections; the model is not used afterwards."""
         ...
+
+
+def settings_of(model: Model) -> dict[str, Any]:
+    """Return what is the same in every request of a model, by the names it tells it under.
+
+    `address` and `port` of its endpoint, `stream`, `max_tokens`, `temperature`, `top_p`, `seed`, `stop`,
+    `frequency_penalty`, `presence_penalty`, `reasoning`; nothing for a model that tells nothing.
+    """
+    return dict(getattr(model, "settings", {}))

@@ -7,6 +7,7 @@ with, `ledger` attributes every token, `order` says what happened before what, `
 from __future__ import annotations
 
 from harness.record.building import AgentBuilder, place_calls
+from harness.record.contracts import Judged, judge_order, judged_call
 from harness.record.journal import record_of
 from harness.record.ledger import DefinitionLine, Ledger, Line, TurnLine, keep_ledger
 from harness.record.order import Order
@@ -31,6 +32,7 @@ __all__ = [
     "DefinitionLine",
     "Entry",
     "Facet",
+    "Judged",
     "Kind",
     "Ledger",
     "Line",
@@ -40,6 +42,8 @@ __all__ = [
     "RunRecord",
     "Turn",
     "TurnLine",
+    "judge_order",
+    "judged_call",
     "keep_ledger",
     "place_calls",
     "record_of",

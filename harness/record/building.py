@@ -79,13 +79,21 @@ class AgentBuilder:
 
     # --- a window that is told whole, request by request ---
 
-    def request(self, messages: Sequence[Message], origins: Sequence[str]) -> None:
+    def request(
+        self,
+        messages: Sequence[Message],
+        origins: Sequence[str],
+        *,
+        hashed: Callable[[Message], bytes] | None = None,
+    ) -> None:
         """Make the window hold exactly `messages`; `origins` are used for those that are new.
 
-        What an earlier reply already put into the window (see `reply`) is found again by its hash.
+        What an earlier reply already put into the window (see `reply`) is found again by its hash, which
+        `hashed` may know already (it must be that of `digest`).
         """
-        self._digests += [digest(entry.message) for entry in self._held[len(self._digests) :]]
-        digests = [digest(message) for message in messages]
+        hashed = hashed or digest
+        self._digests += [hashed(entry.message) for entry in self._held[len(self._digests) :]]
+        digests = [hashed(message) for message in messages]
         start = _common(self._digests, digests)
         end = _common(self._digests[start:][::-1], digests[start:][::-1])
         again: dict[bytes, list[Entry]] = {}

@@ -39,7 +39,11 @@ class Uses:
         """The entry that first brought each distinctive value into the window; it may be a reply."""
         self.holders: dict[str, list[Entry]] = defaultdict(list)
         """The entries, replies left out, in which each distinctive value stands, in order."""
+        self.everywhere: dict[str, list[Entry]] = defaultdict(list)
+        """The entries, replies too, in which each distinctive value stands, in order."""
         self._words: dict[str, Entry] = {}
+        self._said: dict[str, int] = {}
+        """Number of the last reply that holds a value or a word."""
         for entry in agent.entries:
             self._take(entry)
 
@@ -47,13 +51,40 @@ class Uses:
         """Return by whom an entry was used."""
         return self.by_entry.get(entry.number, [])
 
+    def word_source(self, word: str) -> Entry | None:
+        """Return the entry that first brought a longer word, in lower case, into the window."""
+        return self._words.get(word)
+
+    def taken_over(self, entry: Entry) -> tuple[int, int]:
+        """Return how many distinctive values and words of an entry later replies hold.
+
+        What was in the window before any tool had been asked does not count. Other results may have shown
+        the same, so this is more than `of` tells: nobody can say from which of them it was taken.
+        """
+        values, words = values_and_words(entry.text)
+        counts = [0, 0]
+        for index, (found, known) in enumerate(((values, self.introduced), (words, self._words))):
+            for token in found:
+                source = known.get(token)
+                observed = source is not None and source.origin.startswith(("tool:", "report:"))
+                if observed and self._said.get(token, -1) > entry.number:
+                    counts[index] += 1
+        return counts[0], counts[1]
+
+    def is_used(self, entry: Entry) -> bool:
+        """Return whether a later reply shows anything of an entry."""
+        values, words = self.taken_over(entry)
+        return values > 0 or words >= ENOUGH_WORDS
+
     def _take(self, entry: Entry) -> None:
         is_reply = entry.message.role == "assistant" and entry.origin != "summary"
         values, words = values_and_words(entry.text)
         if is_reply:
             self._use(entry, values, words)
+            self._said.update(dict.fromkeys((*values, *words), entry.number))
         for value in values:
             self.introduced.setdefault(value, entry)
+            self.everywhere[value].append(entry)
             if not is_reply:
                 self.holders[value].append(entry)
         for word in words:

@@ -10,6 +10,7 @@ from harness.team.specs import (
     ConditionSpec,
     LimitsSpec,
     ModelSpec,
+    OrderSpec,
     OutputSpec,
     PermissionSpec,
     PriceSpec,
@@ -20,6 +21,7 @@ from harness.team.specs import (
     ServeSpec,
     TeamSpec,
     TimeoutsSpec,
+    contracts_of,
 )
 from harness.team.starter import starter_team
 
@@ -31,6 +33,7 @@ __all__ = [
     "ConditionSpec",
     "LimitsSpec",
     "ModelSpec",
+    "OrderSpec",
     "OutputSpec",
     "PermissionSpec",
     "PriceSpec",
@@ -42,6 +45,7 @@ __all__ = [
     "Team",
     "TeamSpec",
     "TimeoutsSpec",
+    "contracts_of",
     "agent_library",
     "load_team",
     "parse_team",

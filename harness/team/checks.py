@@ -15,6 +15,7 @@ from harness.errors import Problem
 from harness.team.context_checks import check_contexts
 from harness.team.interpolation import URL
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
+from harness.team.order_checks import check_order
 from harness.team.rule_checks import check_rules
 from harness.team.server_checks import check_servers
 from harness.team.specs import NAME_PATTERN
@@ -44,6 +45,7 @@ def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iter
     yield from _check_cycles(agents)
     yield from check_rules(root, servers)
     yield from check_contexts(root)
+    yield from check_order(root, servers)
     yield from _check_agents(mapping_at(root, "serve").get("expose"), agents)
 
 

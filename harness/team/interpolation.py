@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import Problem
+from harness.team.credentials import given
 from harness.team.nodes import Node, Place, Scalar, rewritten
 from harness.team.places import is_address, shapes_behaviour, takes_secret
 from harness.team.strict_yaml import resolved
@@ -52,6 +53,8 @@ class Variables:
     remembered: Remembered | None = None
     secrets: set[str] = field(default_factory=set[str])
     """Values that must not be shown."""
+    hidden: set[str] = field(default_factory=set[str])
+    """The values among them that neither a model nor a record may hold."""
     placeholders: dict[Place, Problem] = field(default_factory=dict[Place, Problem])
     """Where something harmless stands in for a variable, and what would be wrong without it."""
     missing: set[str] = field(default_factory=set[str])
@@ -146,7 +149,9 @@ class Variables:
         return self.environment.get(name)
 
     def _take_note(self, name: str, value: str, place: Place) -> None:
-        if place and takes_secret(place, name):
+        is_key = bool(place) and takes_secret(place, name)
+        self.hidden.update(given(value, place, is_key=is_key))
+        if is_key:
             self._private[name] = value
         elif place and shapes_behaviour(place):
             self._shaping[name] = value

@@ -48,6 +48,9 @@ class Team:
     """BLAKE2b-128 of the canonical JSON of `source`, in hex: equal teams have equal digests."""
     secrets: frozenset[str]
     """Every value that must not be shown: what came from the environment, and keys written out in the file."""
+    hidden: frozenset[str]
+    """The secrets among them, to be redacted wherever they turn up: what went into keys, headers, `env`, `args`
+    and urls, unless it looks like a path, words or a number; and keys written out in the file."""
     variables: AbstractMapping[str, str]
     """The value of every `${…}` that shaped what the team does: kept beside `source`, it restores the team anywhere.
 
@@ -182,6 +185,7 @@ def _built(root: Mapping, file: str, surroundings: _Surroundings) -> Team:
         source,
         _digest(source),
         frozenset(variables.secrets | written_out),
+        frozenset(variables.hidden | written_out),
         variables.to_remember(written_out),
         frozenset(variables.missing),
     )

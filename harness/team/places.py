@@ -13,7 +13,8 @@ from harness.team.nodes import Place
 
 _SENSITIVE_FIELD = re.compile(r"auth|cookie|credential|key|passw|secret|token(?!s)", re.IGNORECASE)
 """In the body of a request, where `max_tokens` is no secret."""
-_SENSITIVE = re.compile(r"auth|cookie|credential|key|passw|secret|token", re.IGNORECASE)
+SENSITIVE = re.compile(r"auth|cookie|credential|key|passw|secret|token", re.IGNORECASE)
+"""Found in the names of headers, variables, parameters and options that carry secrets."""
 
 
 def shapes_behaviour(place: Place) -> bool:
@@ -31,7 +32,11 @@ def is_secret(place: Place) -> bool:
         case ("models", _, "api_key"):
             return True
         case ("models" | "mcpServers", _, "headers" | "env", name):
-            return bool(_SENSITIVE.search(str(name)))
+            return bool(SENSITIVE.search(str(name)))
+        case ("mcpServers", _, "args", str(name)):
+            return bool(_SENSITIVE_FIELD.search(name))
+        case ("models", _, "extra", *names):
+            return any(_SENSITIVE_FIELD.search(str(name)) for name in names)
         case _:
             return False
 
@@ -44,7 +49,7 @@ def takes_secret(place: Place, variable: str) -> bool:
         case ("models", _, "extra", *names):
             return any(_SENSITIVE_FIELD.search(str(name)) for name in (*names, variable))
         case _:
-            return is_secret(place) or (not shapes_behaviour(place) and bool(_SENSITIVE.search(variable)))
+            return is_secret(place) or (not shapes_behaviour(place) and bool(SENSITIVE.search(variable)))
 
 
 def is_address(place: Place) -> bool:

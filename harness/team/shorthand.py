@@ -28,6 +28,11 @@ def as_condition(given: Any) -> Any:
     return given
 
 
+def as_rule(given: Any) -> Any:
+    """Return a text as the mapping `{rule: …}` it is short for."""
+    return {"rule": given} if isinstance(given, str) else given
+
+
 ConditionValue = Annotated[Value, PlainValidator(_value, json_schema_input_type=Value)]
 """A glob of texts, a number, or a truth value."""
 ConditionValues = Annotated[

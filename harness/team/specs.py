@@ -18,9 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from harness.contracts import Contract, parse_contract
 from harness.team.context_specs import ContextSpec
 from harness.team.quantities import ByteCount, Count, Duration, Positive, TokenCount
-from harness.team.shorthand import ConditionValues, Value, as_condition, listed
+from harness.team.shorthand import ConditionValues, Value, as_condition, as_rule, listed
 from harness.team.strict import Spec
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -194,6 +195,27 @@ class OutputSpec(Spec):
     """Whether the answer must cite the sources it rests on."""
 
 
+class OrderSpec(Spec):
+    """A contract on tool calls, and what is to be said and done about it."""
+
+    rule: str = Field(min_length=1)
+    """The contract, in one line, such as `corpus.search before corpus.read` or `at most 3 identical calls`."""
+    because: str = ""
+    """Why, as the end of a sentence; the model reads it when a call of its is refused."""
+    severity: Literal["info", "warning", "error"] = "error"
+    """How bad it is where a trace breaks it."""
+    enforce: Literal["live", "check"] = "live"
+    """Whether a call that would break it is refused (`live`), or it is only held against traces (`check`)."""
+
+    @property
+    def contract(self) -> Contract:
+        """The contract as a value."""
+        return parse_contract(self.rule, because=self.because, severity=self.severity, enforce=self.enforce)
+
+
+Rule = Annotated[OrderSpec, BeforeValidator(as_rule, json_schema_input_type=str | OrderSpec)]
+
+
 class AgentSpec(Spec):
     """One agent: its instructions, its model, its tools, and whom it may ask."""
 
@@ -207,6 +229,8 @@ class AgentSpec(Spec):
     """The tools it may use: `server`, `server.tool`, or `server.glob_*`."""
     delegates: list[str] = Field(default_factory=list[str])
     """The agents it may delegate to."""
+    order: list[Rule] = Field(default_factory=list[OrderSpec])
+    """Contracts on the tool calls of each of its runs: one line each, or a mapping with `rule` and `because`."""
     limits: LimitsSpec = Field(default_factory=LimitsSpec)
     """What each of its runs may use at most."""
     report: ReportSpec = Field(default_factory=ReportSpec)
@@ -304,6 +328,8 @@ class TeamSpec(Spec):
     context: ContextSpec | None = None
     """How the windows of all agents are kept small; an agent that does not fit into its model's window stops if
     nothing is said here or there."""
+    order: list[Rule] = Field(default_factory=list[OrderSpec])
+    """Contracts on the tool calls of all agents of a run together; `by NAME` after a tool names the agent."""
     permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
     """Rules about tool calls; for each agent the first that matches decides, and an agent may do at most what
     those it works for may do."""
@@ -319,3 +345,11 @@ class TeamSpec(Spec):
     def exposed(self) -> list[str]:
         """The agents that may be called from outside when the team is served."""
         return self.serve.expose or [self.entry]
+
+
+def contracts_of(spec: TeamSpec) -> tuple[list[Contract], dict[str, list[Contract]]]:
+    """Return the contracts of the team, and those of each agent by name."""
+    return (
+        [rule.contract for rule in spec.order],
+        {name: [rule.contract for rule in agent.order] for name, agent in spec.agents.items()},
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,6 +28,7 @@ from pydantic import ValidationError
 
 from harness.errors import ToolError, ToolServerError, innermost
 from harness.team import ServerSpec
+from harness.tools.ambient import within
 from harness.tools.http import NOT_DELIVERED, REFUSED
 from harness.tools.inquiries import inquiry_before
 from harness.tools.launch import child_client, child_server, http_client, module_client
@@ -61,6 +63,7 @@ class _Request:
     tool: str
     arguments: Mapping[str, Any]
     meta: Mapping[str, Any] | None
+    served: dict[str, str]
 
     async def send(
         self,
@@ -87,13 +90,14 @@ class _Request:
                 allow_input_required=True,
             )
 
-        try:
+        with within(str((self.meta or {}).get("traceparent", ""))):
+            try:
+                return await send()
+            except MCPError as error:
+                if error.error.code != HEADER_MISMATCH:
+                    raise
+            await list_tools(client, sieve, anew=True)
             return await send()
-        except MCPError as error:
-            if error.error.code != HEADER_MISMATCH:
-                raise
-        await list_tools(client, sieve, anew=True)
-        return await send()
 
 
 class Connection:
@@ -133,6 +137,7 @@ class Connection:
         *,
         retry: bool,
         meta: Mapping[str, Any] | None = None,
+        served: dict[str, str] | None = None,
     ) -> CallToolResult:
         """Run a tool and return its result.
 
@@ -140,6 +145,7 @@ class Connection:
             retry: Whether the call may run again if the server is lost in the middle of it. A call
                 that did not reach the server is tried again in any case.
             meta: Sent along as `_meta`.
+            served: Told how the server was reached; see `harness.events.ToolCallFinished`.
 
         Raises:
             InputRequired: The server wants to know something first.
@@ -150,7 +156,9 @@ class Connection:
             session = await self._open()
             call = UnderWay(context, patience=self.spec.timeouts.call, places=self._places)
             try:
-                return await self._call(session, call, _Request(tool, arguments, meta))
+                return await self._call(
+                    session, call, _Request(tool, arguments, meta, {} if served is None else served)
+                )
             except _Lost as loss:
                 session.lose()
                 if last_attempt or (loss.ran and not (retry and not call.has_asked)):
@@ -168,10 +176,13 @@ class Connection:
         tool = request.tool
         async with call.going_on():
             with session.calling(call) as client:
+                request.served.update(self._reached(session, client))
                 try:
                     send = partial(request.send, client, session.sieve, call)
                     return await call.result(send, meanwhile=session.is_asked_meanwhile)
                 except MCPError as error:
+                    if error.error.code not in (NOT_DELIVERED, REFUSED):
+                        request.served["status"] = str(error.error.code)
                     self._translate(session, call, tool, error)
                 except ValidationError as error:
                     raise ToolError(
@@ -186,6 +197,16 @@ class Connection:
         raise ToolServerError(
             f"{self.name}.{tool} gave no sign of life for {self.spec.timeouts.call:g} s; the call was cancelled"
         )
+
+    def _reached(self, session: Session, client: Client) -> dict[str, str]:
+        """Return what is known of how the server is reached."""
+        known = {"transport": self.transport, "protocol": client.session.protocol_version or ""}
+        if self.spec.url:
+            address = urlsplit(self.spec.url)
+            known["address"] = address.hostname or ""
+            known["port"] = str(address.port or {"https": 443, "http": 80}.get(address.scheme, ""))
+        known["session"] = session.identity
+        return {name: value for name, value in known.items() if value}
 
     def _translate(self, session: Session, call: UnderWay, tool: str, error: MCPError) -> NoReturn:
         """Raise what an error of the protocol means.

@@ -7,7 +7,7 @@ error of the one request concerned.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -49,6 +49,8 @@ class Endpoint:
     connect_seconds: float = 20
     call_seconds: float = 60
     sieve: ToolSieve = field(default_factory=ToolSieve)
+    named: Callable[[str], None] | None = None
+    """Told what the server calls the session, if it does."""
 
 
 @asynccontextmanager
@@ -56,7 +58,7 @@ async def open_http(endpoint: Endpoint, elicit: ElicitationFnT | None = None) ->
     """Yield a client of the server at `endpoint`, whose questions go to `elicit`."""
     timeout = httpx2.Timeout(endpoint.call_seconds, connect=endpoint.connect_seconds, read=None)
     async with (
-        _FaultTolerantClient(headers=dict(endpoint.headers), timeout=timeout) as http,
+        _FaultTolerantClient(named=endpoint.named, headers=dict(endpoint.headers), timeout=timeout) as http,
         streamable_http_client(endpoint.url, http_client=http, max_sse_event_size=MAX_EVENT_BYTES) as (
             received,
             to_send,
@@ -71,6 +73,10 @@ async def open_http(endpoint: Endpoint, elicit: ElicitationFnT | None = None) ->
 class _FaultTolerantClient(httpx2.AsyncClient):
     """Answers a message that could not be posted with a JSON-RPC error, as if the server had."""
 
+    def __init__(self, *, named: Callable[[str], None] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._named = named
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         if request.method != "POST":
             return await super().send(request, **options)
@@ -80,6 +86,9 @@ class _FaultTolerantClient(httpx2.AsyncClient):
             return _failure(request, 502, NOT_DELIVERED, f"no connection: {error or 'no answer'}")
         except httpx2.TransportError as error:
             return _failure(request, 502, CONNECTION_CLOSED, f"the connection broke: {error}")
+        identity = response.headers.get("mcp-session-id")
+        if identity and self._named is not None:
+            self._named(identity)
         return response if response.status_code < 400 else await _explained(request, response)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ from mcp_types import (
 )
 from mcp_types import Tool as ListedTool
 
-from harness.errors import RequiredServerFailed, ToolServerError
+from harness.errors import RequiredServerFailed, ToolError, ToolServerError
 from harness.events import EffectClass, Event, ToolServerFailed, ToolServerStarted
 from harness.messages import Image, ToolDefinition
 from harness.team import ServerSpec
@@ -152,14 +153,18 @@ def _bind(connection: Connection, listed: ListedTool) -> Tool:
     async def invoke(arguments: Mapping[str, Any], context: CallContext) -> ToolOutput:
         # Without its run a key would make another run's call look like this one.
         keyed = effect == "keyed" and bool(context.run_id)
-        result = await connection.call(
-            listed.name,
-            arguments,
-            context,
-            retry=repeatable or keyed,
-            meta={IDEMPOTENCY_KEY: f"{context.run_id}/{context.key}"} if keyed else None,
-        )
-        return _output(result)
+        meta = {"traceparent": context.traceparent} if context.traceparent else {}
+        if keyed:
+            meta[IDEMPOTENCY_KEY] = f"{context.run_id}/{context.key}"
+        served: dict[str, str] = {}
+        try:
+            result = await connection.call(
+                listed.name, arguments, context, retry=repeatable or keyed, meta=meta or None, served=served
+            )
+        except ToolError as error:
+            error.served = served
+            raise
+        return replace(_output(result), served=served)
 
     schema: dict[str, Any] = dict(listed.input_schema)
     definition = ToolDefinition(f"{connection.name}.{listed.name}", listed.description or "", schema)

@@ -14,6 +14,7 @@ from mcp import Client
 
 from harness.errors import ToolServerError
 from harness.team import ServerSpec
+from harness.tools.environment import read_environment
 from harness.tools.http import Endpoint, open_http
 from harness.tools.session import Session
 from harness.tools.stdio import ChildServer, open_stdio
@@ -79,23 +80,8 @@ def http_client(spec: ServerSpec, session: Session) -> AbstractAsyncContextManag
     assert spec.url is not None
     headers = {name: value.get_secret_value() for name, value in spec.headers.items()}
     timeouts = spec.timeouts
-    endpoint = Endpoint(spec.url, headers, timeouts.connect, timeouts.call, session.sieve)
+    endpoint = Endpoint(spec.url, headers, timeouts.connect, timeouts.call, session.sieve, session.is_called)
     return open_http(endpoint, session.elicit)
-
-
-def read_environment(path: Path) -> dict[str, str]:
-    """Read `NAME=value` lines; blank lines, comments and lines without `=` are passed over."""
-    environment: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
-        name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if equals and not name.startswith("#"):
-            environment[name.strip()] = _unquoted(value.strip())
-    return environment
-
-
-def _unquoted(value: str) -> str:
-    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1] if quoted else value
 
 
 def _under(base: Path, path: str) -> Path:

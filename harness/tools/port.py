@@ -78,6 +78,8 @@ class CallContext:
     """The answer to what the call's last attempt wanted to know."""
     ask: AskPerson | None = None
     """None where nobody can be asked."""
+    traceparent: str = ""
+    """W3C trace context of the call's span, for servers that make spans of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class ToolOutput:
     images: tuple[Image, ...] = ()
     origin: str = ""
     """Origin of the window entry, where it is not the tool itself; `report:PATH` for sub-agents."""
+    served: Mapping[str, str] = field(default_factory=dict[str, str])
+    """How its server was reached, for traces; see `harness.events.ToolCallFinished`."""
 
 
 Invoke = Callable[[Mapping[str, Any], CallContext], Awaitable[ToolOutput]]

@@ -49,6 +49,8 @@ class Session:
         self.sieve = ToolSieve()
         self.error: BaseException | None = None
         """Why it could not be started, or how it ended."""
+        self.identity = ""
+        """What its server calls it, if it does (`mcp-session-id`)."""
         self.over = anyio.Event()
         """Set when nothing of it is left."""
         self._open_client = open_client
@@ -93,6 +95,10 @@ class Session:
             self.lost = True
             self._answered.set()
             self.over.set()
+
+    def is_called(self, identity: str) -> None:
+        """Remember what the server calls the session."""
+        self.identity = identity
 
     async def failure(self) -> BaseException | None:
         """Wait until the server has listed its tools, or return what kept it from doing so in time."""

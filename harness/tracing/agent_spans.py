@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -69,10 +70,24 @@ class AgentSpans:
         self._planning: OpenSpan | None = None
         self._turn = 0
         self._calls_in_turn = 0
+        self._compacted = False
+        self._requested = _request_attributes(event.request)
+        self._for_chats: Attributes = dict(self._requested)
+        _write_endpoint(event.request, self._for_chats)
+        self.tool_calls = self._model_calls = 0
         self._input_tokens = self._output_tokens = 0
         self.span = maker.open(
-            semconv.INVOKE_AGENT, f"agent {self.path}", at, _agent_attributes(event), parent, attempt
+            semconv.INVOKE_AGENT,
+            f"agent {self.path}",
+            at,
+            _agent_attributes(event) | self._requested,
+            parent,
+            attempt,
         )
+
+    def entry_replaced(self) -> None:
+        """Note that the window is not what it was when the last request was made of it."""
+        self._compacted = True
 
     def entry_appended(self, event: EntryAppended) -> None:
         """Take a new entry, which may be the report that an ended sub-agent's span waits for."""
@@ -109,7 +124,12 @@ class AgentSpans:
             semconv.WINDOW_ENTRIES: event.entries,
             semconv.WINDOW_TOKENS: event.input_tokens,
             semconv.REQUEST_DIGEST: event.digest,
+            **self._for_chats,
         }
+        if self._compacted:
+            attributes[semconv.CONVERSATION_COMPACTED] = True
+            self._compacted = False
+        self._model_calls += 1
         if event.tool_choice != "auto":
             attributes[semconv.TOOL_CHOICE] = event.tool_choice
         if self.span.attributes.get(semconv.REQUEST_MODEL) != event.model:
@@ -177,6 +197,8 @@ class AgentSpans:
         report = event.report
         attributes = self.span.attributes
         attributes[semconv.AGENT_TURNS] = event.turns
+        attributes[semconv.AGENT_MODEL_CALLS] = self._model_calls
+        attributes[semconv.AGENT_TOOL_CALLS] = self.tool_calls
         attributes[semconv.REPORT_STATUS] = report.status
         attributes[semconv.REPORT_STOP_REASON] = report.stop_reason
         attributes[semconv.REPORT_EVIDENCE] = len(report.evidence)
@@ -213,6 +235,31 @@ class AgentSpans:
         return self._maker.open(semconv.PLAN, place, start, attributes, self.span)
 
 
+def _request_attributes(request: Mapping[str, Any]) -> Attributes:
+    """Return what an agent asks in every request."""
+    told: Attributes = {}
+    for name, attribute in semconv.REQUESTED.items():
+        value = request.get(name)
+        if value is None:
+            continue
+        if name == "stop":
+            told[attribute] = (value,) if isinstance(value, str) else tuple(map(str, value))
+        elif isinstance(value, int | float):
+            told[attribute] = int(value) if name in ("max_tokens", "seed") else float(value)
+    return told
+
+
+def _write_endpoint(request: Mapping[str, Any], attributes: Attributes) -> None:
+    if request.get("address"):
+        attributes[semconv.SERVER_ADDRESS] = str(request["address"])
+        if request.get("port"):
+            attributes[semconv.SERVER_PORT] = int(request["port"])
+    if request.get("stream"):
+        attributes[semconv.REQUEST_STREAM] = True
+    if request.get("reasoning"):
+        attributes[semconv.REASONING_LEVEL] = str(request["reasoning"])
+
+
 def _agent_attributes(event: AgentRunStarted) -> Attributes:
     attributes: Attributes = {
         semconv.AGENT_NAME: event.name,
@@ -235,6 +282,8 @@ def _write_response(event: ModelCallFinished, attributes: Attributes) -> None:
         attributes[semconv.RESPONSE_MODEL] = event.model
         attributes[semconv.USAGE_INPUT_TOKENS] = usage.input_tokens
         attributes[semconv.USAGE_OUTPUT_TOKENS] = usage.output_tokens
+    if event.first_chunk_seconds is not None:
+        attributes[semconv.TIME_TO_FIRST_CHUNK] = event.first_chunk_seconds
     if event.response_id:
         attributes[semconv.RESPONSE_ID] = event.response_id
     if usage.cached_tokens:

@@ -32,8 +32,8 @@ class Sink(Protocol):
         """Make a `send` under way come back early, if it can; called by another thread."""
         ...
 
-    def close(self) -> None:
-        """Release everything; called once, by the thread that sends."""
+    def close(self) -> str | None:
+        """Release everything; called once, by the thread that sends. Return why it failed, or nothing."""
         ...
 
 
@@ -55,6 +55,8 @@ class Delivered:
     delivered: int
     error: str = ""
     """The last failure, or nothing."""
+    measures: bool = False
+    """Whether spans were only added up there: what is lost then is the sums."""
 
     @property
     def lost(self) -> int:
@@ -64,6 +66,8 @@ class Delivered:
     def __str__(self) -> str:
         if not self.lost:
             return f"{self.delivered} spans were delivered to {self.destination}"
+        if self.measures:
+            return f"metrics did not reach {self.destination}: {self.error or 'it was too slow'}"
         reason = self.error or "it was too slow"
         return f"{self.lost} of {self.offered} spans did not reach {self.destination}: {reason}"
 
@@ -80,6 +84,7 @@ class Delivery:
         self._abandoned = False
         self._offered = self._delivered = 0
         self._error = ""
+        self._unclosed = False
         # A daemon: a collector that never answers must not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name="harness-tracing", daemon=True)
         self._thread.start()
@@ -111,20 +116,22 @@ class Delivery:
         self._thread.join(seconds)
         self._abandoned = True
         hanging = self._thread.is_alive()
+        measures = bool(getattr(self._sink, "measures", False))
         if hanging:
             self._sink.interrupt()
         with self._changed:
             error = self._error
             if hanging and not error:
                 error = f"it did not answer within {seconds:.1f} seconds"
-            return Delivered(self._sink.destination, self._offered, self._delivered, error)
+            delivered = 0 if measures and (hanging or self._unclosed) else self._delivered
+            return Delivered(self._sink.destination, self._offered, delivered, error, measures)
 
     def _work(self) -> None:
         while batch := self._next_batch():
             if self._succeeds(partial(self._sink.send, batch)):
                 with self._changed:
                     self._delivered += len(batch)
-        self._succeeds(self._sink.close)
+        self._unclosed = not self._succeeds(self._sink.close)
 
     def _next_batch(self) -> list[ReadableSpan]:
         """Wait for spans; nothing means that there will be no more."""

@@ -1,8 +1,10 @@
 """Traces of live and past runs, and the standard variables that say where they go.
 
     OTEL_EXPORTER_OTLP_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT   a collector; without one of them nothing leaves the machine
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT  a collector; without one of them nothing leaves the machine
     OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER=none        no collector whatever else is set
+    OTEL_METRICS_EXPORTER=none, OTEL_METRIC_EXPORT_*    the same for metrics, and how often they are sent
     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES         who is traced
     OTEL_BSP_*, OTEL_EXPORTER_OTLP_*                    queueing, headers, certificates, timeouts
     OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT  content of messages; off unless set
@@ -16,9 +18,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -30,7 +33,7 @@ from harness.tracing import semconv
 from harness.tracing.agent_spans import OnSpan
 from harness.tracing.content import ContentCapture, content_capture
 from harness.tracing.delivery import Batching, Delivered, Delivery, Sink
-from harness.tracing.sinks import CollectorSink, FileSink
+from harness.tracing.sinks import CollectorSink, FileSink, MetricsSink
 from harness.tracing.spans import SpanProjector
 
 FILE_BATCHING = Batching(queue_size=16_384, batch_size=512, delay_seconds=0.5)
@@ -50,7 +53,10 @@ class TracingSummary:
     @property
     def problems(self) -> tuple[str, ...]:
         """What to tell the user; nothing if every span arrived."""
-        return (*self.faults, *(str(delivery) for delivery in self.deliveries if delivery.lost))
+        lost = [delivery for delivery in self.deliveries if delivery.lost]
+        # A collector that takes no spans takes no metrics either, which need not be said.
+        said = [one for one in lost if not one.measures] or lost
+        return (*self.faults, *map(str, said))
 
 
 class Tracing:
@@ -86,14 +92,24 @@ class Tracing:
         faults: list[str] = []
         if trace_file:
             sinks[FileSink(trace_file)] = FILE_BATCHING
-        if _collector_wanted(os.environ):
+        if _wanted(os.environ, "TRACES"):
             try:
                 sinks[_collector(os.environ)] = _batching(os.environ)
             except Exception as error:
                 faults.append(f"no spans were exported to a collector: {error}")
+        resource = resource_from_environment()
+        if _wanted(os.environ, "METRICS"):
+            try:
+                _check_protocol(os.environ, "METRICS")
+                seconds = _number(os.environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
+                timeout = _number(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 0) / 1000 or None
+                sink = MetricsSink(resource, every_seconds=seconds, timeout_seconds=timeout)
+                sinks[sink] = replace(FILE_BATCHING, delay_seconds=min(5.0, seconds))
+            except Exception as error:
+                faults.append(f"no metrics were exported to a collector: {error}")
         if not sinks and not faults:
             return None
-        return cls(sinks, content=content_capture(os.environ), faults=faults)
+        return cls(sinks, content=content_capture(os.environ), resource=resource, faults=faults)
 
     def __call__(self, recorded: Recorded) -> None:
         """Take the next event of any run."""
@@ -194,19 +210,19 @@ def resource_from_environment() -> Resource:
     return named.merge(OTELResourceDetector().detect())
 
 
-def _collector_wanted(environment: Mapping[str, str]) -> bool:
+def _wanted(environment: Mapping[str, str], signal: Literal["TRACES", "METRICS"]) -> bool:
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    exporters = environment.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
-    endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get(
+    exporters = environment.get(f"OTEL_{signal}_EXPORTER", "").strip() or "otlp"
+    endpoint = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or environment.get(
         "OTEL_EXPORTER_OTLP_ENDPOINT"
     )
     return bool(endpoint) and "otlp" in [name.strip().lower() for name in exporters.split(",")]
 
 
-def _collector(environment: Mapping[str, str]) -> Sink:
+def _check_protocol(environment: Mapping[str, str], signal: Literal["TRACES", "METRICS"]) -> None:
     protocol = (
-        environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+        environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL")
         or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         or "http/protobuf"
     )
@@ -215,6 +231,10 @@ def _collector(environment: Mapping[str, str]) -> Sink:
             f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is not supported;"
             " set it to http/protobuf, and the endpoint to the collector's HTTP port (often 4318)"
         )
+
+
+def _collector(environment: Mapping[str, str]) -> Sink:
+    _check_protocol(environment, "TRACES")
     milliseconds = _number(environment, "OTEL_BSP_EXPORT_TIMEOUT", 0)
     return CollectorSink(timeout_seconds=milliseconds / 1000 or None)
 

@@ -16,8 +16,8 @@ from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
+from harness.trace_ids import caller_ids, span_id, trace_id
 from harness.tracing import semconv
-from harness.tracing.ids import caller_ids, span_id, trace_id
 from harness.tracing.semconv import SpanType
 
 Attributes = dict[str, AttributeValue]
@@ -29,7 +29,19 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 class OpenSpan:
     """What is known of a span before it ends; `attributes` may be added to until then."""
 
-    __slots__ = ("attempt", "attributes", "context", "events", "kind", "name", "parent", "place", "start")
+    __slots__ = (
+        "attempt",
+        "attributes",
+        "call_attempt",
+        "context",
+        "events",
+        "key",
+        "kind",
+        "name",
+        "parent",
+        "place",
+        "start",
+    )
 
     def __init__(self, name: str, kind: SpanKind, place: str, start: int, attributes: Attributes) -> None:
         self.name = name
@@ -40,6 +52,10 @@ class OpenSpan:
         self.attributes = attributes
         self.events: list[SpanEvent] = []
         self.attempt = 1
+        self.key = ""
+        """Key of the tool call, if it is one."""
+        self.call_attempt = 1
+        """Which attempt at the tool call it is, as its journal counts them."""
         self.context: SpanContext
         self.parent: SpanContext | None
 
@@ -89,6 +105,10 @@ class SpanMaker:
         span.attributes = dict(span.attributes)
         span.attributes.pop(semconv.ERROR_TYPE, None)
         self._begin(span, span.attempt + 1)
+
+    def rename(self, span: OpenSpan, identity: int) -> None:
+        """Give an open span another id."""
+        span.context = SpanContext(self._trace, identity, False, _SAMPLED)
 
     def close(self, span: OpenSpan, end: int, error_type: str = "", error: str = "") -> ReadableSpan:
         """Return the finished span; with `error_type` it is a failed one."""

@@ -42,7 +42,7 @@ def _resource_spans(
         scope_spans["scope"] = {"name": scope.name, "version": scope.version or ""}
         scope_spans["schemaUrl"] = scope.schema_url or ""
     encoded: Json = {
-        "resource": {"attributes": _attributes(resource.attributes)},
+        "resource": {"attributes": attributes_json(resource.attributes)},
         "scopeSpans": [scope_spans],
     }
     if resource.schema_url:
@@ -60,7 +60,7 @@ def _span(span: ReadableSpan) -> Json:
         "kind": span.kind.value + 1,
         "startTimeUnixNano": str(span.start_time),
         "endTimeUnixNano": str(span.end_time),
-        "attributes": _attributes(span.attributes),
+        "attributes": attributes_json(span.attributes),
         "status": _status(span),
         "flags": _HAS_IS_REMOTE,
     }
@@ -71,7 +71,7 @@ def _span(span: ReadableSpan) -> Json:
             {
                 "timeUnixNano": str(event.timestamp),
                 "name": event.name,
-                "attributes": _attributes(event.attributes),
+                "attributes": attributes_json(event.attributes),
             }
             for event in span.events
         ]
@@ -87,7 +87,8 @@ def _status(span: ReadableSpan) -> Json:
     return encoded
 
 
-def _attributes(attributes: Mapping[str, Any] | None) -> list[Json]:
+def attributes_json(attributes: Mapping[str, Any] | None) -> list[Json]:
+    """Return attributes as OTLP lists them."""
     return [{"key": key, "value": _value(value)} for key, value in (attributes or {}).items()]
 
 

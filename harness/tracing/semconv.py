@@ -26,6 +26,20 @@ WORKFLOW_NAME: Final = "gen_ai.workflow.name"
 AGENT_NAME: Final = "gen_ai.agent.name"
 AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
 REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+CONVERSATION_COMPACTED: Final = "gen_ai.conversation.compacted"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+REQUESTED: Final = {
+    "max_tokens": "gen_ai.request.max_tokens",
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+    "stop": "gen_ai.request.stop_sequences",
+}
+"""What an agent asks in every request, by the names of `AgentRunStarted.request`; on chat and agent spans."""
+REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 RESPONSE_ID: Final = "gen_ai.response.id"
 RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
@@ -37,6 +51,12 @@ TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
 TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+
+EVENT_EVALUATION: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_LABEL: Final = "gen_ai.evaluation.score.label"
+EVALUATION_VALUE: Final = "gen_ai.evaluation.score.value"
+EVALUATION_EXPLANATION: Final = "gen_ai.evaluation.explanation"
 
 # Content: written only where the standard switch asks for it.
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
@@ -50,7 +70,23 @@ TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 
 MCP_METHOD_NAME: Final = "mcp.method.name"
 NETWORK_TRANSPORT: Final = "network.transport"
+MCP_SESSION_ID: Final = "mcp.session.id"
+MCP_PROTOCOL_VERSION: Final = "mcp.protocol.version"
+JSONRPC_REQUEST_ID: Final = "jsonrpc.request.id"
+RPC_STATUS_CODE: Final = "rpc.response.status_code"
+NETWORK_PROTOCOL: Final = "network.protocol.name"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
+
+SERVED: Final = {
+    "session": MCP_SESSION_ID,
+    "protocol": MCP_PROTOCOL_VERSION,
+    "request": JSONRPC_REQUEST_ID,
+    "status": RPC_STATUS_CODE,
+    "address": SERVER_ADDRESS,
+}
+"""How a tool's server was reached, by the names of `ToolCallFinished.served`."""
 
 # --- Ours: on any span -----------------------------------------------------------------------------
 
@@ -78,6 +114,8 @@ RUN_DROPPED_CLAIMS: Final = "harness.run.dropped_claims"
 # --- Ours: an agent run ----------------------------------------------------------------------------
 
 AGENT_DEPTH: Final = "harness.agent.depth"
+AGENT_MODEL_CALLS: Final = "harness.agent.model_calls"
+AGENT_TOOL_CALLS: Final = "harness.agent.tool_calls"
 AGENT_TURNS: Final = "harness.agent.turns"
 PLAN_TASK: Final = "harness.plan.task"
 BRIEF_TOKENS: Final = "harness.brief.tokens"
@@ -197,3 +235,50 @@ TOOL_ERROR: Final = "tool_error"
 """`error.type` where the tool itself says that it failed (MCP `isError`)."""
 OTHER_ERROR: Final = "_OTHER"
 """`error.type` where no class of error is known."""
+
+
+# --- Metrics ---------------------------------------------------------------------------------------
+
+TOKEN_MODALITY: Final = "gen_ai.token.modality"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric of the conventions: a histogram, or without `buckets` a counter."""
+
+    name: str
+    unit: str
+    buckets: tuple[float, ...] = ()
+    description: str = ""
+
+
+_SECONDS: Final = tuple(round(0.01 * 2**power, 2) for power in range(14))
+_AGENT_SECONDS: Final = tuple(round(0.1 * 2**power, 1) for power in range(13))
+_MCP_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+_RUN_SECONDS: Final = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+_COUNTS: Final = tuple(float(2**power) for power in range(8))
+_TOKENS: Final = tuple(float(4**power) for power in range(14))
+
+WORKFLOW_DURATION: Final = Instrument("gen_ai.invoke_workflow.duration", "s", _RUN_SECONDS)
+AGENT_DURATION: Final = Instrument("gen_ai.invoke_agent.duration", "s", _AGENT_SECONDS)
+AGENT_INFERENCES: Final = Instrument("gen_ai.invoke_agent.inference_calls", "{inference_call}", _COUNTS)
+AGENT_TOOLS: Final = Instrument("gen_ai.invoke_agent.tool_calls", "{tool_call}", _COUNTS)
+TOOL_DURATION: Final = Instrument("gen_ai.execute_tool.duration", "s", _SECONDS)
+MCP_DURATION: Final = Instrument("mcp.client.operation.duration", "s", _MCP_SECONDS)
+OPERATION_DURATION: Final = Instrument("gen_ai.client.operation.duration", "s", _SECONDS)
+FIRST_CHUNK: Final = Instrument("gen_ai.client.operation.time_to_first_chunk", "s", _SECONDS)
+TOKENS_OF_OPERATION: Final = {
+    USAGE_INPUT_TOKENS: Instrument("gen_ai.client.inference.operation.input_tokens", "{token}", _TOKENS),
+    USAGE_OUTPUT_TOKENS: Instrument("gen_ai.client.inference.operation.output_tokens", "{token}", _TOKENS),
+}
+"""Histograms of tokens per call, by the attribute of its span."""
+TOKENS_USED: Final = {
+    name: Instrument(f"gen_ai.client.inference.usage.{name.removeprefix('gen_ai.usage.')}", "{token}")
+    for name in (
+        USAGE_INPUT_TOKENS,
+        USAGE_OUTPUT_TOKENS,
+        USAGE_CACHE_READ_INPUT_TOKENS,
+        USAGE_REASONING_OUTPUT_TOKENS,
+    )
+}
+"""Counters of tokens, by the attribute of a call's span."""

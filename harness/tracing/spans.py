@@ -11,6 +11,10 @@
         │   └── invoke_agent CRITIC …
         └── chat MODEL
 
+A call of an MCP tool is one span, `execute_tool`, which carries the attributes of the `mcp.client` span it
+takes the place of, as the conventions want where an outer span already traces the call. Its id is made of
+its place, so the server was told it before it existed: what the server emits is a child of it.
+
 The projection is a fold: it sees events and nothing else, so a live run and its journal read back
 give the same spans, ids and times included. It never touches the loop.
 """
@@ -57,9 +61,11 @@ from harness.events import (
     TurnStarted,
     WindowCompacted,
 )
+from harness.trace_ids import tool_span_id
 from harness.tracing import semconv
 from harness.tracing.agent_spans import INTERRUPTED, PLAN_TOOL, AgentSpans, OnSpan
 from harness.tracing.content import ContentCapture, answer_json, array_json, message_json
+from harness.tracing.notes import note_contract, write_server
 from harness.tracing.open_span import Attributes, OpenSpan, SpanMaker
 
 
@@ -89,6 +95,8 @@ class SpanProjector:
         self._suspended = False
         """True between the end of a run and its being taken up again."""
         self._last = 0
+        self._epoch = 1
+        self._ends = 0
 
     def __call__(self, recorded: Recorded) -> None:
         """Take the next event."""
@@ -100,6 +108,8 @@ class SpanProjector:
             return
         if self._suspended:
             self._take_up(at)
+        if isinstance(event, RunResumed):
+            self._resumed(event)
         self._route(event, at)
 
     def skip(self, earlier: Iterable[Recorded], *, ended: bool = False) -> None:
@@ -126,15 +136,20 @@ class SpanProjector:
 
     def _route(self, event: Event, at: int) -> None:
         match event:
-            case (RunStarted() | RunResumed() | TurnStarted() | EntryReplaced() | ModelCallLost()) | (
-                WindowCompacted() | SummaryStarted() | SummaryFinished()
+            case (
+                RunStarted()
+                | RunResumed()
+                | TurnStarted()
+                | ModelCallLost()
+                | SummaryStarted()
+                | SummaryFinished()
             ):
                 pass
             case RunFinished():
                 self._run_finished(event, at)
             case AgentRunStarted() | AgentRunFinished():
                 self._agent_event(event, at)
-            case EntryAppended() | TurnFinished():
+            case EntryAppended() | EntryReplaced() | WindowCompacted() | TurnFinished():
                 self._window_event(event, at)
             case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
                 self._model_event(event, at)
@@ -194,10 +209,12 @@ class SpanProjector:
             self._deliver(agent.abandon(at, error_type))
         self._deliver(self._maker.close(root, at, error_type, error))
         self._suspended = True
+        self._ends += 1
 
     def _take_up(self, at: int) -> None:
         """Go on with a run that had ended: what was open goes on in further spans."""
         self._suspended = False
+        self._epoch = max(self._epoch, self._ends + 1)
         self._maker.reopen(self._open_root, at)
         for agent in self._agents.values():
             agent.reopen(self._parent_of(agent.parent_call), at)
@@ -205,6 +222,16 @@ class SpanProjector:
                 if owner is agent:
                     span.parent = agent.span.context
                     self._maker.reopen(span, at)
+                    identity = tool_span_id(self._maker.run_id, span.key, span.call_attempt, self._epoch)
+                    self._maker.rename(span, identity)
+
+    def _resumed(self, event: RunResumed) -> None:
+        """Take up open calls: what their servers are told from now on names another span."""
+        self._epoch = event.epoch
+        for span, _ in self._tools.values():
+            self._maker.rename(
+                span, tool_span_id(self._maker.run_id, span.key, span.call_attempt, self._epoch)
+            )
 
     @property
     def _open_root(self) -> OpenSpan:
@@ -247,8 +274,13 @@ class SpanProjector:
         else:
             self._deliver(span)
 
-    def _window_event(self, event: EntryAppended | TurnFinished, at: int) -> None:
+    def _window_event(
+        self, event: EntryAppended | EntryReplaced | WindowCompacted | TurnFinished, at: int
+    ) -> None:
         agent = self._agents.get(event.agent)
+        if agent and isinstance(event, EntryReplaced | WindowCompacted):
+            agent.entry_replaced()
+            return
         if agent and isinstance(event, EntryAppended):
             agent.entry_appended(event)
         elif agent:
@@ -285,6 +317,9 @@ class SpanProjector:
         if earlier:
             self._deliver(self._maker.close(earlier[0], at, INTERRUPTED))
         span = self._open_tool(event, at, attempt=earlier[0].attempt + 1 if earlier else 1)
+        span.call_attempt = max(event.attempt, earlier[0].call_attempt + 1 if earlier else 1)
+        identity = tool_span_id(self._maker.run_id, event.key, span.call_attempt, self._epoch)
+        self._maker.rename(span, identity)
         span.attributes[semconv.EFFECT] = event.effect
         if self._content != "off":
             span.attributes[semconv.TOOL_CALL_ARGUMENTS] = event.arguments
@@ -301,18 +336,16 @@ class SpanProjector:
             semconv.CALL_KEY: event.key,
         }
         server = event.tool.partition(".")[0]
-        transport = self._servers.get(server)
-        if transport:
-            # A span around an MCP call carries MCP's attributes; a second span would count it twice.
-            attributes[semconv.TOOL_SERVER] = server
-            attributes[semconv.MCP_METHOD_NAME] = semconv.TOOL_CALLED
-            if transport in semconv.NETWORK_TRANSPORTS:
-                attributes[semconv.NETWORK_TRANSPORT] = semconv.NETWORK_TRANSPORTS[transport]
+        if server in self._servers:
+            write_server(server, {"transport": self._servers[server]}, attributes)
         if event.tool in agent.descriptions:
             attributes[semconv.TOOL_DESCRIPTION] = agent.descriptions[event.tool]
         span = self._maker.open(
             semconv.EXECUTE_TOOL, f"tool {event.key}", at, attributes, agent.span, attempt
         )
+        span.key = event.key
+        self._maker.rename(span, tool_span_id(self._maker.run_id, event.key, 1, self._epoch))
+        agent.tool_calls += 1 if attempt == 1 else 0
         self._tools[event.key] = (span, agent)
         return span
 
@@ -320,6 +353,8 @@ class SpanProjector:
         if event.key not in self._tools:
             self._open_tool(event, at)
         span, agent = self._tools.pop(event.key)
+        if event.served:
+            write_server(event.tool.partition(".")[0], event.served, span.attributes)
         span.attributes[semconv.RESULT_CHARACTERS] = len(event.shown)
         if event.whole is not None:
             span.attributes[semconv.WHOLE_RESULT_CHARACTERS] = len(event.whole)
@@ -379,42 +414,4 @@ class SpanProjector:
     def _contract_event(
         self, event: ReplanRequested | DeliverableRejected | CitationsVerified | LimitWasReached, at: int
     ) -> None:
-        span = self._span_of(event.agent)
-        facts: Attributes = {}
-        match event:
-            case ReplanRequested():
-                _count(span, semconv.REPLANS)
-                facts = {
-                    semconv.PLAN_VERSION: event.version,
-                    semconv.PLAN_TASKS: event.tasks,
-                    semconv.REASON: event.reason,
-                }
-                span.note(semconv.EVENT_REPLAN, at, facts)
-            case DeliverableRejected():
-                _count(span, semconv.REJECTIONS)
-                if self._content != "off":
-                    facts = {semconv.REASONS: event.reasons}
-                span.note(semconv.EVENT_REJECTED, at, facts)
-            case CitationsVerified():
-                facts = {
-                    semconv.CITATIONS_KEPT: event.kept,
-                    semconv.CITATIONS_DROPPED: len(event.dropped),
-                }
-                span.attributes.update(facts)
-                span.note(semconv.EVENT_CITATIONS, at, facts)
-            case LimitWasReached():
-                facts = {
-                    semconv.LIMIT: event.limit,
-                    semconv.LIMIT_SCOPE: event.scope,
-                    semconv.LIMIT_ALLOWED: event.allowed,
-                }
-                reached = span.attributes.get(semconv.LIMITS_REACHED, ())
-                assert isinstance(reached, tuple)
-                span.attributes[semconv.LIMITS_REACHED] = (*reached, event.limit)
-                span.note(semconv.EVENT_LIMIT, at, facts)
-
-
-def _count(span: OpenSpan, attribute: str) -> None:
-    count = span.attributes.get(attribute, 0)
-    assert isinstance(count, int)
-    span.attributes[attribute] = count + 1
+        note_contract(self._span_of(event.agent), event, at, content=self._content)

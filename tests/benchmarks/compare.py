@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 
@@ -43,7 +44,13 @@ def clean_environment() -> dict[str, str]:
 
 
 def run_client(
-    module: str, workload: Workload, base_url: str, *, profile: Path | None = None, seconds: float = _SECONDS
+    module: str,
+    workload: Workload,
+    base_url: str,
+    *,
+    profile: Path | None = None,
+    seconds: float = _SECONDS,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Measurement:
     """Do the workload once in a new process, which does not outlive this call."""
     command = [
@@ -63,7 +70,7 @@ def run_client(
             stdout=subprocess.PIPE,
             stderr=None if profile else subprocess.PIPE,
             cwd=directory,
-            env=clean_environment(),
+            env=clean_environment() | dict(variables),
             text=True,
             start_new_session=True,
         ) as process,

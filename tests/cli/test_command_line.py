@@ -108,7 +108,8 @@ def test_runs_and_show_tell_what_happened(folder: Path):
     assert "task: Where is X?" in shown
     assert "lead (scripted): done, 2 turns" in shown
     assert re.search(r"scout-1 \(scripted\): done, 1 turn,", shown)
-    assert re.search(r"window of lead/scout-1: 3 entries", shown)
+    assert re.search(r"window of lead/scout-1, in tokens\nORIGIN +SIZE +TURN +SENT +IN ALL", shown)
+    assert re.search(r"turn 1: ([\d,]+) \w.* = [\d,]+ definitions \+ [\d,]+ entries \+ 0 residual", shown)
     assert shown.rstrip().endswith("X is at line 4.")
 
 
@@ -314,3 +315,49 @@ def test_on_a_terminal_a_live_tree_shows_the_agents(folder: Path):
     text = ANSI.sub("", seen.decode())
     assert "lead · 2 turns" in text
     assert "scout-1 · 1 turn" in text
+
+
+def test_diagnose_tells_what_is_wrong_and_fails_only_for_what_is_new(folder: Path):
+    harness("run", "team.yaml", "Where is X?", cwd=folder)
+    (folder / "order.txt").write_text("# nobody calls it\nat least 1 call of corpus.read\n")
+
+    clean = harness("diagnose", "last", "--fail-on", "warning", cwd=folder)
+    broken = harness(
+        "diagnose",
+        "last",
+        "--order",
+        "order.txt",
+        "--fail-on",
+        "error",
+        "--write-baseline",
+        "known.json",
+        cwd=folder,
+    )
+    known = harness(
+        "diagnose",
+        "last",
+        "--order",
+        "order.txt",
+        "--fail-on",
+        "error",
+        "--baseline",
+        "known.json",
+        cwd=folder,
+    )
+
+    assert (clean.returncode, "order-contract" in clean.stdout) == (0, False)
+    assert (broken.returncode, "`at least 1 call of corpus.read` is broken" in broken.stdout) == (1, True)
+    assert (known.returncode, "order-contract (known)" in known.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("no-such.json",), ("last", "--fail-on", "bad"), ("last", "--baseline", "none.json")]
+)
+def test_diagnose_says_what_it_cannot_read(folder: Path, arguments: tuple[str, ...]):
+    harness("run", "team.yaml", "Where is X?", cwd=folder)
+
+    refused = harness("diagnose", *arguments, cwd=folder)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: ")
+    assert "Traceback" not in refused.stderr

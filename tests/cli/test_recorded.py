@@ -255,3 +255,17 @@ def test_pruning_by_size_takes_the_oldest_first(folder: Path):
     assert done.returncode == 0
     tasks = [json.loads(line)["task"] for line in harness(folder, "runs", "--json").stdout.splitlines()]
     assert tasks == ["d"]
+
+
+def test_a_run_is_written_as_one_page_and_its_path_is_printed(folder: Path):
+    one = harness(folder, "view", "last")
+    both = harness(folder, "view", "last", "last", "-o", "-")
+
+    assert plain(one.stdout) == snapshot("harness-view-ID.html\n")
+    assert "Where is X?" in (folder / one.stdout.strip()).read_text("utf-8")
+    assert both.stdout.startswith("<!doctype html>")
+    assert harness(folder, "view", "nothing").returncode == 2
+    refused = harness(folder, "view", "last", "-o", "no/such/folder.html")
+    assert (refused.returncode, refused.stderr) == snapshot(
+        (2, "error: no/such/folder.html: cannot be written: No such file or directory\n")
+    )

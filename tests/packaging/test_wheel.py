@@ -36,6 +36,7 @@ def test_it_installs_no_top_level_package_but_its_own(wheel: Path):
 
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"harness", "toolservers"}
     assert "harness/agents/researcher.yaml" in names
+    assert {"harness/viewer/assets/page.css", "harness/viewer/vendor/NOTE.md"} <= set(names)
 
 
 def test_ready_agents_and_tool_servers_work_away_from_the_checkout(wheel: Path, tmp_path: Path):

@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from conventions import faults_of_metric
 from opentelemetry import trace
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from traced_runs import full_run, spans_of
 
@@ -20,6 +22,8 @@ SPANS = len(spans_of(full_run()))
 def _clean_environment(monkeypatch: pytest.MonkeyPatch):
     for variable in ("ENDPOINT", "TRACES_ENDPOINT", "PROTOCOL", "TRACES_PROTOCOL", "HEADERS", "TIMEOUT"):
         monkeypatch.delenv(f"OTEL_EXPORTER_OTLP_{variable}", raising=False)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", raising=False)
+    monkeypatch.delenv("OTEL_METRICS_EXPORTER", raising=False)
     for variable in ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_SERVICE_NAME"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -29,14 +33,18 @@ class Collector:
 
     def __init__(self, status: int = 200) -> None:
         self.requests: list[ExportTraceServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
         self.headers: list[dict[str, str]] = []
         collector = self
 
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                collector.requests.append(ExportTraceServiceRequest.FromString(body))
-                collector.headers.append({**self.headers, "path": self.path})
+                if self.path == "/v1/metrics":
+                    collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
+                else:
+                    collector.requests.append(ExportTraceServiceRequest.FromString(body))
+                    collector.headers.append({**self.headers, "path": self.path})
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -147,6 +155,7 @@ def test_tracing_can_be_switched_off(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     monkeypatch.setenv(variable, value)
 
     assert Tracing.from_environment() is None
@@ -155,6 +164,7 @@ def test_tracing_can_be_switched_off(
 def test_an_unsupported_protocol_is_named_and_harms_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     summary, _, _ = trace_a_run()
 
     assert summary.problems == (
@@ -233,3 +243,89 @@ def test_the_logs_of_other_users_of_the_exporter_are_left_alone(
     tracing.close()
 
     assert [record.getMessage() for record in caplog.records] == ["theirs"]
+
+
+def test_a_collector_gets_the_metrics_of_the_conventions(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    trace_a_run()
+    metrics = [
+        metric
+        for resource in collector.metrics[-1].resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    ]
+    sums = {
+        metric.name: sum(point.as_int for point in metric.sum.data_points)
+        for metric in metrics
+        if metric.HasField("sum")
+    }
+    counts = {
+        metric.name: sum(point.count for point in metric.histogram.data_points)
+        for metric in metrics
+        if metric.HasField("histogram")
+    }
+
+    assert [fault for metric in metrics for fault in faults_of_metric(metric)] == []
+    assert sums == {
+        "gen_ai.client.inference.usage.input_tokens": 800,
+        "gen_ai.client.inference.usage.output_tokens": 80,
+        "gen_ai.client.inference.usage.cache_read.input_tokens": 320,
+        "gen_ai.client.inference.usage.reasoning.output_tokens": 40,
+    }
+    assert counts["gen_ai.client.operation.duration"] == 9
+    assert counts["gen_ai.invoke_agent.duration"] == 4
+    assert counts["mcp.client.operation.duration"] == 2
+    assert counts["gen_ai.invoke_workflow.duration"] == 1
+
+
+def test_metrics_go_where_spans_do_not(collector: Collector, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{collector.url}/v1/metrics")
+    trace_a_run()
+
+    assert len(collector.metrics) == 1
+    assert collector.requests == []
+
+
+def test_a_collector_that_hangs_over_metrics_costs_a_bounded_end_and_one_sentence(
+    hanging_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{hanging_url}/v1/metrics")
+    summary, projecting, closing = trace_a_run(0.3)
+
+    assert projecting < 1
+    assert closing < 2
+    assert summary.problems == (
+        f"metrics did not reach {hanging_url}/v1/metrics: it did not answer within 0.3 seconds",
+    )
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_a_refusing_collector_costs_a_bounded_end_and_one_sentence(
+    status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    collector = Collector(status)
+    try:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        summary, projecting, closing = trace_a_run(0.5)
+    finally:
+        collector.close()
+
+    assert projecting < 1
+    assert closing < 2.5
+    assert len(summary.problems) == 1
+    assert summary.problems[0].startswith(f"{SPANS} of {SPANS} spans did not reach {collector.url}/v1/traces")
+    assert caplog.records == []
+
+
+def test_a_collector_that_answers_tls_with_garbage_costs_a_bounded_end_and_one_sentence(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.replace("http:", "https:"))
+    summary, projecting, closing = trace_a_run(0.5)
+
+    assert projecting < 1
+    assert closing < 2.5
+    assert len(summary.problems) == 1
+    assert caplog.records == []

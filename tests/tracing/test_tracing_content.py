@@ -10,7 +10,7 @@ from traced_runs import Script, attributes, calls, full_run, named, spans_of
 from harness.messages import Message, Text, ToolCall, assistant
 from harness.tracing import content_capture
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "semconv"
 SCHEMAS = {
     "gen_ai.input.messages": "gen-ai-input-messages.json",
     "gen_ai.output.messages": "gen-ai-output-messages.json",

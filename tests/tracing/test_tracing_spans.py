@@ -1,25 +1,13 @@
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conventions import CHECKER, faults_of
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from traced_runs import RUN, Script, attributes, calls, full_run, named, spans_of, tree
 
 from harness.messages import assistant
 from harness.tracing import SpanProjector, export_run, semconv, traceparent
-
-CHECKER = json.loads((Path(__file__).parent / "genai_checker.e07f4eb-overlay.json").read_text())
-TYPES = {
-    "invoke_workflow": "gen_ai.invoke_workflow.internal",
-    "invoke_agent": "gen_ai.invoke_agent.internal",
-    "plan": "gen_ai.plan.internal",
-    "chat": "gen_ai.inference.client",
-    "execute_tool": "gen_ai.execute_tool.internal",
-}
-ON_ANY_SPAN = {"gen_ai.conversation.id"}
-"""Its note lets applications that manage conversations add it to other spans."""
 
 
 def test_the_spans_of_a_run_form_the_tree_of_its_delegation():
@@ -53,36 +41,6 @@ def test_every_span_keeps_to_the_genai_conventions(content: Any):
     faults = [fault for span in spans_of(full_run(), content) for fault in faults_of(span)]
 
     assert faults == []
-
-
-def faults_of(span: ReadableSpan) -> list[str]:
-    """Return how a span breaks the conventions at e07f4eb."""
-    have = attributes(span)
-    operation = have["gen_ai.operation.name"]
-    shape = CHECKER["spans"][TYPES[operation]]
-    listed = set(shape["attributes"]) | ON_ANY_SPAN
-    if operation == "execute_tool":
-        # An MCP call that an outer span traces adds MCP's attributes to it (mcp/spans.yaml).
-        listed |= {name for name in CHECKER["spans"]["mcp.client"]["attributes"]}
-    required = {name for name, facts in shape["attributes"].items() if facts["level"] == "required"}
-    kinds = {shape["kind"]} | ({"internal"} if operation == "chat" else set())
-    target = shape["name_rule"][0].partition(" ")[2].strip("{}")
-    expected_name = f"{operation} {have[target]}"
-    return [
-        *(f"{span.name}: {name} is missing" for name in required - set(have)),
-        *(f"{span.name}: unknown {name}" for name in have if name not in listed and name[:8] != "harness."),
-        *([] if span.kind.name.lower() in kinds else [f"{span.name}: kind {span.kind}"]),
-        *([] if span.name == expected_name else [f"{span.name}: should be {expected_name}"]),
-        *(f"{span.name}: {name} is of the wrong type" for name in have if not typed(name, have[name])),
-    ]
-
-
-def typed(name: str, value: Any) -> bool:
-    facts = CHECKER["attributes"].get(name)
-    if not facts:
-        return True
-    python = {"int": int, "double": float, "boolean": bool, "string[]": tuple}.get(facts["type"], str)
-    return isinstance(value, python)
 
 
 def test_names_are_pinned_to_one_schema():

@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from harness.diagnosis.case import Detector
+from harness.diagnosis.pollution.content import CONTENT
+from harness.diagnosis.pollution.results import RESULTS
+from harness.diagnosis.pollution.window import WINDOW
 
-POLLUTION: tuple[Detector, ...] = ()
+POLLUTION: tuple[Detector, ...] = (*RESULTS, *WINDOW, *CONTENT)

@@ -39,9 +39,24 @@ def span_id(run_id: str, place: str, attempt: int = 1) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) or 1
 
 
-def traceparent(run_id: str, call_key: str) -> str:
+def tool_span_id(run_id: str, key: str, attempt: int = 1, epoch: int = 1) -> int:
+    """Return the id of the span of a tool call's attempt, in the process that sees its end.
+
+    Args:
+        epoch: How often somebody has taken up the run: a call that a new process makes again is another span.
+    """
+    place = f"tool {key}" if epoch == 1 else f"tool {key} epoch-{epoch}"
+    return span_id(run_id, place, attempt)
+
+
+def traceparent(run_id: str, call_key: str, *, attempt: int = 1, epoch: int = 1, caller: str = "") -> str:
     """Return the W3C `traceparent` that makes a tool server's spans children of a tool call's span.
 
     Goes unprefixed into `params._meta` of the request (MCP SEP-414).
+
+    Args:
+        caller: The trace context of whoever asked for the run; ignored if it is no good.
     """
-    return f"00-{trace_id(run_id):032x}-{span_id(run_id, f'tool {call_key}'):016x}-01"
+    ids = caller_ids(caller)
+    trace = ids[0] if ids else trace_id(run_id)
+    return f"00-{trace:032x}-{tool_span_id(run_id, call_key, attempt, epoch):016x}-01"

@@ -1,0 +1,81 @@
+"""Diagnosing runs wherever they are: in a store, in a bundle, or in a trace that others exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.contracts import Contract
+from harness.diagnosis import Diagnosis, examine
+from harness.errors import UsageError
+from harness.events import Recorded
+from harness.journal import open_journal, resolve_run
+from harness.opening import DEFAULT_STORE
+from harness.record import RunRecord, record_of
+from harness.replay.bundle import is_bundle, read_bundle
+
+
+def read_runs(source: str | Path, *, store: str | Path | None = None) -> Iterator[RunRecord]:
+    """Yield the records of the runs that `source` names: a run of a store, a bundle, or a trace file.
+
+    A path that exists is a file; anything else is a run's id, a unique start of it, or `last`.
+
+    Raises:
+        UsageError: There is no such run or file.
+        TraceError: The file cannot be read as any format known here.
+    """
+    reference = str(source)
+    if is_bundle(reference):
+        for recorded in read_bundle(Path(reference)).values():
+            yield record_of(recorded)
+    elif Path(reference).is_file():
+        # Foreign formats are read by those who have such files.
+        from harness.foreign import read_records
+
+        yield from read_records(Path(reference))
+    elif Path(reference).is_dir():
+        raise UsageError(f"{reference} is a folder; name the files in it")
+    elif _looks_like_a_file(reference):
+        raise UsageError(f"there is no file {reference}")
+    else:
+        yield record_of(read_events(reference, store=store))
+
+
+def read_events(reference: str, *, store: str | Path | None = None) -> list[Recorded]:
+    """Return the events of one run of a store.
+
+    Raises:
+        UsageError: There is no such run.
+    """
+    journal = open_journal(store or DEFAULT_STORE, write=False)
+    return list(journal.read(resolve_run(journal, reference)))
+
+
+def diagnose(source: str | Path | RunRecord, *, store: str | Path | None = None) -> Diagnosis:
+    """Return what is wrong with one run, ours or one whose trace somebody exported; offline, without a model.
+
+        diagnosis = harness.diagnose("trace.json")
+        for finding in diagnosis.findings: print(finding.severity, finding.what)
+
+    Raises:
+        UsageError: There is no such run or file, or the file holds several runs.
+        TraceError: The file cannot be read.
+    """
+    if isinstance(source, RunRecord):
+        return examine(source)
+    records = list(read_runs(source, store=store))
+    if len(records) != 1:
+        raise UsageError(f"{source} holds {len(records)} runs; use diagnose_all")
+    return examine(records[0])
+
+
+def diagnose_all(
+    source: str | Path, *, store: str | Path | None = None, contracts: Sequence[Contract] = ()
+) -> Iterator[Diagnosis]:
+    """Yield the diagnosis of every run in a file, one at a time, so that a file may be larger than memory."""
+    for record in read_runs(source, store=store):
+        yield examine(record, contracts=contracts)
+
+
+def _looks_like_a_file(reference: str) -> bool:
+    return "/" in reference or reference.endswith((".json", ".jsonl", ".pb", ".eval", ".harness", ".gz"))

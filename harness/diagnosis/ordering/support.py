@@ -1,0 +1,141 @@
+"""Where the values of arguments came from: results used too early, and values that nothing supports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.diagnosis.case import AgentCase, Detector
+from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.diagnosis.pollution.content import is_asserted_only, may_be_poison
+from harness.diagnosis.weighing import quote
+from harness.record import Call, Entry
+from harness.record.effects import access_of
+from harness.record.values import argument_values, is_distinctive
+
+SOON = 12
+"""Turns after a call within which its argument's value is looked for in a later result."""
+
+_NOT_FOUND = re.compile(
+    r"not found|no such|unknown|does not exist|invalid|cannot find|404|doesn't exist", re.I
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A value that one call's result brought and another's arguments hold."""
+
+    source: str
+    """Key of the call whose result it first stood in."""
+    target: str
+    value: str
+    argument: str
+
+
+def data_flow(case: AgentCase) -> list[Flow]:
+    """Return which calls of an agent fed which, by the distinctive values that went from one to the other."""
+    flows: list[Flow] = []
+    for call in case.agent.calls():
+        for path, value in argument_values(call.arguments).items():
+            source = case.uses.introduced.get(value) if is_distinctive(value) else None
+            if source is not None and source.call and source.call != call.key and source.turn < call.turn:
+                flows.append(Flow(source.call, call.key, value, path))
+    return flows
+
+
+def used_before_available(case: AgentCase) -> Iterable[Finding]:
+    """Yield calls whose argument only a result that came beside or after them brought."""
+    for call in case.agent.calls():
+        for path, value in argument_values(call.arguments).items():
+            if not may_be_poison(path, value):
+                continue
+            later = _first_shown_later(case, call, value)
+            if later is None:
+                continue
+            beside = later.turn == call.turn
+            when = "beside it" if beside else f"in turn {later.turn}"
+            yield Finding(
+                "used-before-available",
+                "error" if call.is_error else "warning" if beside else "info",
+                f"{call.tool} was called in turn {call.turn} with {path} = {value!r}, which only a call {when} brought",
+                Where(
+                    agent=case.agent.path,
+                    turns=(call.turn,),
+                    calls=(call.key, later.call),
+                    entries=(later.id,),
+                ),
+                evidence=(Quote(call.key, call.arguments[:200]), quote(later, value)),
+                price=Price(turns=1, action=f"{call.tool} {call.arguments[:120]}"),
+                confidence=0.9,
+                remedy=Remedy(
+                    text="let the one come before the other",
+                    patch={
+                        f"agents.{case.agent.name}.order": [
+                            f"{case.case.calls[later.call].tool} before {call.tool}"
+                        ]
+                    },
+                ),
+                subject=f"{call.tool} {path}",
+            )
+
+
+def _first_shown_later(case: AgentCase, call: Call, value: str) -> Entry | None:
+    """Return the result, of a call that did not ask for it by name, that first showed a value after it was used."""
+    first = case.uses.introduced.get(value)
+    if first is None or first.message.role != "assistant" or first.turn != call.turn:
+        return None
+    for entry in case.uses.holders.get(value, ()):
+        source = case.case.calls.get(entry.call)
+        if source is None or source is call or value in source.arguments:
+            continue
+        return entry if call.turn <= source.turn <= call.turn + SOON else None
+    return None
+
+
+def unsupported_arguments(case: AgentCase) -> Iterable[Finding]:
+    """Yield calls with an identifier that nothing the agent was told or shown supports."""
+    seen: set[tuple[str, str]] = set()
+    for call in case.agent.calls():
+        if access_of(call) == "write" and not call.is_error:
+            continue
+        for path, value in argument_values(call.arguments).items():
+            if (call.tool, value) in seen or not may_be_poison(path, value):
+                continue
+            source = case.uses.introduced.get(value)
+            if source is None or not is_asserted_only(case, value, source, before=call):
+                continue
+            missed = call.is_error and bool(_NOT_FOUND.search(call.result or ""))
+            if not call.is_error and value in (call.result or ""):
+                continue
+            seen.add((call.tool, value))
+            yield Finding(
+                "unsupported-argument",
+                "error" if missed else "warning" if call.is_error else "info",
+                f"{call.tool} was called in turn {call.turn} with {path} = {value!r}, which stands in nothing that "
+                f"{case.agent.name} was told or shown",
+                Where(agent=case.agent.path, turns=(call.turn,), calls=(call.key,), entries=(source.id,)),
+                evidence=(Quote(call.key, call.arguments[:200]), Quote(call.key, (call.result or "")[:200])),
+                price=Price(turns=1, action=f"{call.tool} {call.arguments[:120]}"),
+                confidence=0.9 if missed else 0.6,
+                remedy=Remedy(text="have it look the value up first, or give it in the brief"),
+                subject=f"{call.tool} {path}",
+            )
+
+
+SUPPORT = (
+    Detector(
+        "used-before-available",
+        "order",
+        "An argument that only a later or simultaneous result brought.",
+        ("content", "results", "windows"),
+        in_agent=used_before_available,
+    ),
+    Detector(
+        "unsupported-argument",
+        "order",
+        "An identifier that nothing the agent was told or shown supports.",
+        ("content", "results", "windows"),
+        in_agent=unsupported_arguments,
+    ),
+)

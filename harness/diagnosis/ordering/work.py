@@ -1,0 +1,214 @@
+"""Work left unchecked, work given twice, and contracts on the order of calls."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from harness.contracts import Contract, ContractError, parse_contract
+from harness.diagnosis.case import Case, Detector
+from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.record import AgentRecord, Call, judge_order
+from harness.record.building import canonical
+from harness.record.values import argument_values, values_and_words
+
+SAME_BRIEF = 0.6
+SAME_CALLS = 0.5
+
+_EDIT = re.compile(
+    r"(^|[._-])(edit|write|patch|replace|apply|create|insert|update|delete|remove|str)([._-]|$)", re.I
+)
+_VERIFY = re.compile(r"(^|[._-])(tests?|pytest|verify|lint|build|compile|typecheck)([._-]|$)", re.I)
+_VERIFYING = re.compile(
+    r"\b(pytest|unittest|tox|ruff|mypy|pyright|npm (run )?test|make (test|check)|cargo test)\b"
+)
+_FILE = re.compile(r"[\w./-]+\.\w{1,5}")
+
+
+def unverified_edits(case: Case) -> Iterable[Finding]:
+    """Yield the last edit of files, if nothing verified what came of it although the run verifies its work."""
+    edits: list[Call] = []
+    verified = 0
+    can_verify = any(
+        _VERIFY.search(tool.name) for agent in case.record.agents.values() for tool in agent.tools or ()
+    )
+    for call in case.order.linear():
+        if _verifies(call):
+            verified += 1
+            edits.clear()
+        elif not call.is_error and _edits(call):
+            edits.append(call)
+    if not edits or not (verified or can_verify):
+        return
+    last = edits[-1]
+    yield Finding(
+        "unverified-edit",
+        "warning",
+        f"{len(edits)} edits, the last by {last.tool} in turn {last.turn} of {last.agent}, came after the last "
+        f"verification" + ("" if verified else "; nothing was verified at all"),
+        Where(
+            agent=last.agent,
+            turns=(last.turn,),
+            calls=tuple(call.key for call in reversed(edits)),
+        ),
+        evidence=tuple(Quote(call.key, f"{call.tool} {call.arguments[:160]}") for call in edits[-3:]),
+        price=Price(action="the answer rests on work that nothing checked"),
+        confidence=0.9,
+        remedy=Remedy(
+            text="ask for a verification after the last edit, as a contract: each edit, then the tests"
+        ),
+        subject=last.tool,
+    )
+
+
+def _edits(call: Call) -> bool:
+    if not _EDIT.search(call.tool.rpartition(".")[2]):
+        return False
+    return any(_FILE.fullmatch(value) for value in argument_values(call.arguments).values())
+
+
+def _verifies(call: Call) -> bool:
+    return bool(_VERIFY.search(call.tool) or _VERIFYING.search(call.arguments))
+
+
+def overlapping_briefs(case: Case) -> Iterable[Finding]:
+    """Yield pairs of sub-agents that were told, or did, mostly the same, though neither needs the other."""
+    families: dict[str, list[AgentRecord]] = {}
+    for agent in case.record.agents.values():
+        if agent.parent:
+            families.setdefault(agent.parent, []).append(agent)
+    for agents in families.values():
+        words = _own_words(agents)
+        for right in range(1, len(agents)):
+            for left in range(max(0, right - 30), right):
+                one, other = agents[left], agents[right]
+                told = _likeness(words[left], words[right])
+                did = _likeness(_requests(one), _requests(other))
+                needs = one.path in case.order.preceding(other.path)
+                if not needs and (told >= SAME_BRIEF or (did >= SAME_CALLS and len(_requests(one)) >= 3)):
+                    yield _overlap(case, one, other, told, did)
+                    break
+
+
+def _own_words(agents: Sequence[AgentRecord]) -> list[set[str]]:
+    """Return what each brief says, without what is only the form in which all of them are written."""
+    words = [set[str]().union(*values_and_words(agent.brief)) for agent in agents]
+    in_how_many = Counter(word for one in words for word in one)
+    form = {word for word, briefs in in_how_many.items() if briefs > 2}
+    return [one - form for one in words]
+
+
+def _requests(agent: AgentRecord) -> set[str]:
+    return {f"{call.tool} {canonical(call.arguments)}" for call in agent.calls()}
+
+
+def _likeness(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other) if one and other else 0.0
+
+
+def _overlap(case: Case, one: AgentRecord, other: AgentRecord, told: float, did: float) -> Finding:
+    tokens = sum(line.total for line in case.ledger.turns[other.path])
+    return Finding(
+        "overlapping-briefs",
+        "warning",
+        f"{one.path} and {other.path} were told {told:.0%} and did {did:.0%} the same; {other.path} sent {tokens:,} "
+        f"tokens",
+        Where(
+            agent=one.parent,
+            calls=tuple(dict.fromkeys(call for call in (other.parent_call, one.parent_call) if call)),
+        ),
+        evidence=(Quote(one.path, one.brief[:200]), Quote(other.path, other.brief[:200])),
+        price=Price(tokens=tokens),
+        confidence=round(max(told, did), 2),
+        remedy=Remedy(text="give the task once, or say in each brief what the other one does"),
+        subject=one.name,
+    )
+
+
+def broken_contracts(case: Case) -> Iterable[Finding]:
+    """Yield the contracts of the team file, or of whoever asks, that the calls of a run broke."""
+    team, agents = _contracts(case.record.team)
+    team = [*team, *case.contracts]
+    if not team and not any(agents.values()):
+        return
+    for judged in judge_order(case.record, team, agents, order=case.order):
+        contract, verdict = judged.contract, judged.verdict
+        for breach in verdict.breaches:
+            culprits = [one for one in (breach.call, *breach.others) if one is not None]
+            first = case.calls.get(culprits[0].key) if culprits else None
+            agent = first.agent if first else judged.agent or next(iter(case.record.agents))
+            yield Finding(
+                "order-contract",
+                contract.severity if breach.certain else "info",
+                f"`{contract.text}` is {'broken' if breach.certain else 'possibly broken'}: {breach.missing}",
+                Where(
+                    agent=agent,
+                    turns=(first.turn,) if first else (),
+                    calls=tuple(one.key for one in culprits),
+                ),
+                evidence=tuple(
+                    Quote(one.key, f"{one.tool} {case.calls[one.key].arguments[:160]}")
+                    for one in culprits[:3]
+                    if one.key in case.calls
+                ),
+                price=Price(action=f"{culprits[0].tool}" if culprits else ""),
+                confidence=1.0 if breach.certain else 0.5,
+                remedy=Remedy(text=contract.because or contract.meaning),
+                subject=contract.text,
+            )
+
+
+def _contracts(team: Mapping[str, Any]) -> tuple[list[Contract], dict[str, list[Contract]]]:
+    agents = cast("Mapping[str, Any]", team.get("agents") or {})
+    named = {name: _parsed(_mapping(agent).get("order")) for name, agent in agents.items()}
+    return _parsed(team.get("order")), named
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _parsed(rules: object) -> list[Contract]:
+    """Return the contracts of a list as a team file holds it; what a later version wrote is passed over."""
+    contracts: list[Contract] = []
+    for rule in cast("Sequence[object]", rules) if isinstance(rules, list) else ():
+        fields = {"rule": rule} if isinstance(rule, str) else _mapping(rule)
+        try:
+            contracts.append(
+                parse_contract(
+                    str(fields.get("rule", "")),
+                    because=str(fields.get("because", "")),
+                    severity=cast("Any", fields.get("severity", "error")),
+                )
+            )
+        except ContractError:
+            continue
+    return contracts
+
+
+WORK = (
+    Detector(
+        "order-contract",
+        "order",
+        "Contracts on the order of calls that were broken.",
+        (),
+        in_run=broken_contracts,
+    ),
+    Detector(
+        "unverified-edit",
+        "order",
+        "Edits after the last verification.",
+        (),
+        in_run=unverified_edits,
+    ),
+    Detector(
+        "overlapping-briefs",
+        "order",
+        "Sub-agents that were told, or did, the same.",
+        ("agents",),
+        in_run=overlapping_briefs,
+        thresholds={"briefs": SAME_BRIEF, "calls": SAME_CALLS},
+    ),
+)

@@ -1,0 +1,330 @@
+"""What windows say: text of other agents, reports nobody needed, contradictions, and facts nobody observed."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import orjson
+
+from harness.diagnosis.case import AgentCase, Case, Detector
+from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.diagnosis.weighing import price, quote, turns_of_change, used_share, weight
+from harness.record import AgentRecord, Call, Entry
+from harness.record.effects import access_of
+from harness.record.values import argument_values, is_distinctive, tokens
+
+SHINGLE = 6
+LEAKED_SHARE = 0.3
+LEAKED_VALUES = 3
+REPORT_TOKENS = 300
+REPORT_USED = 0.2
+POISONED_CALLS = 2
+
+_DECLARED = ("system", "task", "brief", "session", "summary", "tool:", "report:")
+_FREE_TEXT = re.compile(
+    r"(content|text|query|message|body|command|code|thought|reason|summary|description|answer|prompt|objective"
+    r"|expected|boundaries|sources|title|note|new_str|old_str|patch|expression)",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}:\d{2}.*")
+_LINE = re.compile(r"^[ \t>*-]*([A-Za-z][\w .-]{1,40}?)\s*[:=]\s*([^\s{\[][^\n]{0,60})$", re.MULTILINE)
+
+
+def leakage(case: Case) -> Iterable[Finding]:
+    """Yield entries that hold what only another agent's window held, though no brief or report brought it."""
+    if len(case.record.agents) < 2:
+        return
+    suspects = {
+        agent.path: [entry for entry in agent.entries if _is_undeclared(entry)]
+        for agent in case.record.agents.values()
+    }
+    if not any(suspects.values()):
+        return
+    owners = _owners(case.record.agents.values())
+    for path, entries in suspects.items():
+        known = _shingles(_declared_text(case.record.agents[path]))
+        for entry in entries:
+            own = _shingles(entry.text) - known
+            sources: dict[str, int] = defaultdict(int)
+            for shingle in own:
+                for other in owners.get(shingle, ()):
+                    if other != path:
+                        sources[other] += 1
+            if not sources:
+                continue
+            source, shared = max(sources.items(), key=lambda item: item[1])
+            if shared >= max(LEAKED_VALUES, LEAKED_SHARE * len(own)):
+                yield _leak(case, path, source, entry, shared / len(own))
+
+
+def _leak(case: Case, path: str, source: str, entry: Entry, share: float) -> Finding:
+    agent = AgentCase(case, case.record.agents[path])
+    return Finding(
+        "leakage",
+        "warning",
+        f"{share:.0%} of an entry in the window of {path} stands in the window of {source}, and came by no brief "
+        f"and no report",
+        Where(agent=path, entries=(entry.id,), turns=(entry.first,) if entry.first else ()),
+        evidence=(quote(entry),),
+        price=price(agent, [(entry, entry.first)]),
+        confidence=min(1.0, 0.5 + share / 2),
+        remedy=Remedy(text="pass it in the brief, or ask the agent for a report"),
+        subject=f"{source} in {path}",
+    )
+
+
+def _is_undeclared(entry: Entry) -> bool:
+    if entry.origin.startswith(_DECLARED) or entry.number < 2:
+        return False
+    return entry.message.role != "assistant" or not entry.turn
+
+
+def _declared_text(agent: AgentRecord) -> str:
+    return "\n".join(
+        entry.text
+        for entry in agent.entries
+        if not _is_undeclared(entry) and entry.message.role != "assistant"
+    )
+
+
+def _owners(agents: Iterable[AgentRecord]) -> dict[str, list[str]]:
+    """Return which agents' own windows hold each shingle, and each distinctive value."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for agent in agents:
+        text = "\n".join(entry.text for entry in agent.entries if not _is_undeclared(entry))
+        for shingle in _shingles(text):
+            owners[shingle].append(agent.path)
+    return owners
+
+
+def _shingles(text: str) -> set[str]:
+    """Return the runs of words in a text, and its distinctive values, by which rewritten text is known."""
+    words = list(tokens(text))
+    runs = {" ".join(words[at : at + SHINGLE]).lower() for at in range(len(words) - SHINGLE + 1)}
+    return runs | {word for word in words if is_distinctive(word)}
+
+
+def report_bloat(case: AgentCase) -> Iterable[Finding]:
+    """Yield large reports of which the parent used next to nothing."""
+    last = len(case.agent.turns)
+    for call, entry in case.results:
+        is_report = bool(call.children) and entry.first and not call.is_error
+        if not is_report or entry.size < REPORT_TOKENS or call.turn >= last:
+            continue
+        used = used_share(case, entry)
+        if used >= REPORT_USED:
+            continue
+        spent = price(case, [(entry, entry.first)])
+        name = call.children[0].rpartition("/")[2].rpartition("-")[0] or call.children[0]
+        yield Finding(
+            "report-bloat",
+            weight(case.case, spent.tokens or 0),
+            f"the report of {', '.join(call.children[:3])} took {entry.size:,} tokens, and {used:.0%} of what it says "
+            f"was used",
+            Where(agent=case.agent.path, turns=(call.turn,), calls=(call.key,), entries=(entry.id,)),
+            evidence=(quote(entry),),
+            price=spent,
+            confidence=0.8,
+            remedy=Remedy(
+                text="ask for a shorter report",
+                patch={f"agents.{name}.report.max_tokens": max(200, entry.size // 4)},
+            ),
+            subject=name,
+        )
+
+
+def contradictions(case: AgentCase) -> Iterable[Finding]:
+    """Yield pairs of results in one window that give one thing two values, without a change in between."""
+    facts: dict[tuple[str, str], tuple[str, Call, Entry]] = {}
+    changed = turns_of_change(case)
+    for call, entry in case.results:
+        if call.is_error or call.children or access_of(call) == "write":
+            continue
+        for key, value in _facts(call, entry.text):
+            known = facts.get(key)
+            if known is not None and _disagree(known[0], value) and known[1].turn <= call.turn:
+                other, before, old = known
+                same = (before.tool, before.arguments) == (call.tool, call.arguments)
+                between = any(before.turn <= turn < call.turn for turn in changed)
+                if not same and not between and old.last >= (entry.first or old.last):
+                    yield _clash(case, key, (before, old, other), (call, entry, value))
+            facts[key] = (value, call, entry)
+
+
+def _clash(
+    case: AgentCase, key: tuple[str, str], one: tuple[Call, Entry, str], other: tuple[Call, Entry, str]
+) -> Finding:
+    return Finding(
+        "contradiction",
+        "warning",
+        f"{key[1]} of {key[0]} is {one[2]!r} by {one[0].tool} and {other[2]!r} by {other[0].tool}, and both stand in "
+        f"the window",
+        Where(
+            agent=case.agent.path,
+            turns=(other[0].turn,),
+            calls=(other[0].key, one[0].key),
+            entries=(other[1].id, one[1].id),
+        ),
+        evidence=(quote(one[1], one[2]), quote(other[1], other[2])),
+        confidence=0.7,
+        remedy=Remedy(text="ask which of them holds before acting on either"),
+        subject=f"{key[0]} {key[1]}",
+    )
+
+
+def _disagree(one: str, other: str) -> bool:
+    return _spelled(one) != _spelled(other)
+
+
+def _spelled(value: str) -> object:
+    """Return a value without what only its spelling says."""
+    plain = value.strip().lower().strip("$€£%").replace(",", "")
+    try:
+        return float(plain)
+    except ValueError:
+        return plain
+
+
+def _facts(call: Call, text: str) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield (thing, attribute) → value; things without a name of their own are what the call asked about."""
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        asked = [value for value in argument_values(call.arguments).values() if is_distinctive(value)]
+        if len(asked) == 1:
+            for attribute, value in _LINE.findall(text):
+                yield (asked[0], attribute.strip().lower()), value
+        return
+    yield from _json_facts(parsed, set(argument_values(call.arguments).values()))
+
+
+def _json_facts(value: Any, asked: set[str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield the scalar fields of what a result is about; things nested in it are often only referred to."""
+    items = cast("list[Any]", value) if isinstance(value, list) else [value]
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        fields = cast("dict[str, Any]", item)
+        names = [key for key, one in fields.items() if isinstance(one, str) and one in asked]
+        names = names or [key for key in fields if key == "id" or key.endswith(("_id", "Id", "ID"))]
+        thing = str(fields[names[0]]) if names else ""
+        for key, one in fields.items():
+            is_scalar = one is not None and not isinstance(one, dict | list)
+            if thing and is_scalar and key not in names and not _is_volatile(key):
+                yield (thing, key), f"{one}"
+
+
+def _is_volatile(key: str) -> bool:
+    return bool(re.search(r"time|updated|created|_at$|score|rank|elapsed|age|seen", key, re.IGNORECASE))
+
+
+def poisoning(case: AgentCase) -> Iterable[Finding]:
+    """Yield values that only the agent itself ever asserted, and that it went on to use in calls."""
+    uses: dict[str, list[tuple[Call, str]]] = defaultdict(list)
+    for call in case.agent.calls():
+        for path, value in argument_values(call.arguments).items():
+            if may_be_poison(path, value):
+                uses[value].append((call, path))
+    for value, places in uses.items():
+        source = case.uses.introduced.get(value)
+        turns = {call.turn for call, _ in places}
+        made_here = access_of(places[0][0]) == "write" and not places[0][0].is_error
+        if source is None or len(turns) < POISONED_CALLS or made_here:
+            continue
+        if not is_asserted_only(case, value, source):
+            continue
+        yield Finding(
+            "poisoning",
+            "error" if any(call.is_error for call, _ in places) else "warning",
+            f"{value!r} was first said by the agent itself in turn {source.turn}, stands in nothing it observed, and "
+            f"was used in {len(places)} calls",
+            Where(
+                agent=case.agent.path,
+                turns=(source.turn, *sorted(turns - {source.turn})),
+                calls=tuple(call.key for call, _ in places),
+                entries=(source.id,),
+            ),
+            evidence=(
+                quote(source, value),
+                *(Quote(call.key, call.arguments[:200]) for call, _ in places[:2]),
+            ),
+            price=Price(turns=len(turns), action=f"{places[0][0].tool} with {places[0][1]} = {value!r}"),
+            confidence=0.8,
+            remedy=Remedy(text="have it look the value up before it acts on it"),
+            subject=f"{places[0][0].tool} {places[0][1]}",
+        )
+
+
+def may_be_poison(path: str, value: str) -> bool:
+    """Return whether an argument is an identifier that has to come from somewhere, and no text or date."""
+    leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
+    is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
+    return is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and "/" not in value
+
+
+def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:
+    """Return whether only the agent itself said a value, and did not make it of what it had observed.
+
+    Args:
+        source: The entry that first held it.
+        before: Look only at what was observed before this call was made.
+    """
+    if source.message.role != "assistant" or _is_computed(case, value, source):
+        return False
+    if any(value.encode() in tool.encoded for tool in case.agent.tools or ()):
+        return False
+    holders = case.uses.holders.get(value, ())
+    if before is None:
+        return not holders
+    return not any(entry.first and entry.first <= before.turn for entry in holders)
+
+
+def _is_computed(case: AgentCase, value: str, source: Entry) -> bool:
+    """Return whether a value is made of parts that were observed before."""
+    known = case.uses.introduced
+    if re.fullmatch(r"[\d.,-]+", value):
+        return len(value.replace(".", "").replace("-", "")) < 6
+    parts = [part for part in re.split(r"[-_.:@#]", value) if len(part) > 2]
+    earlier = [known.get(part) for part in parts]
+    if len(parts) > 1 and all(one is not None and one.number < source.number for one in earlier):
+        return True
+    folded = value.lower()
+    return folded != value and folded in known and known[folded].number < source.number
+
+
+CONTENT = (
+    Detector(
+        "leakage",
+        "context",
+        "Text of another agent's window that no brief or report brought.",
+        ("content", "windows", "agents"),
+        in_run=leakage,
+        thresholds={"share": LEAKED_SHARE},
+    ),
+    Detector(
+        "report-bloat",
+        "context",
+        "Large reports that the parent hardly used.",
+        ("content", "results", "windows", "agents"),
+        in_agent=report_bloat,
+        thresholds={"tokens": REPORT_TOKENS, "used": REPORT_USED},
+    ),
+    Detector(
+        "contradiction",
+        "context",
+        "Two results in one window that give one thing two values.",
+        ("content", "results", "windows"),
+        in_agent=contradictions,
+    ),
+    Detector(
+        "poisoning",
+        "context",
+        "Values that nothing observed supports and that calls were built on.",
+        ("content", "results", "windows"),
+        in_agent=poisoning,
+        thresholds={"calls": POISONED_CALLS},
+    ),
+)

@@ -1,0 +1,79 @@
+"""What a waste weighs, and what two calls have to do with one another; shared by detectors."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from harness.diagnosis.case import AgentCase, Case
+from harness.diagnosis.findings import Price, Quote, Severity
+from harness.record import Call, Entry
+from harness.record.building import canonical
+from harness.record.effects import access_of
+from harness.record.values import argument_values, values_and_words
+
+MATERIAL_TOKENS = 2_000
+MATERIAL_SHARE = 0.05
+"""What a waste must come to, in token-turns and as a share of all that was sent, to be a warning."""
+
+_QUOTED = 200
+
+
+def weight(case: Case, tokens: int) -> Severity:
+    """Return `warning` for a waste worth mending, `info` for a smaller one."""
+    sent = case.ledger.sent
+    return "warning" if tokens >= MATERIAL_TOKENS and tokens >= MATERIAL_SHARE * sent else "info"
+
+
+def price(case: AgentCase, entries: Iterable[tuple[Entry, int]], *, action: str = "") -> Price:
+    """Return what sending entries cost from a turn on each."""
+    tokens = sum(case.cost(entry, since=since) for entry, since in entries)
+    sent = case.case.ledger.sent
+    costs = [turn.cost for turn in case.case.record.turns()]
+    usd = None if None in costs or not sent else sum(cost or 0.0 for cost in costs) * tokens / sent
+    return Price(tokens=tokens, usd=usd or None, action=action)
+
+
+def quote(entry: Entry, about: str = "") -> Quote:
+    """Return the beginning of an entry, or the stretch around `about`."""
+    position = max(0, entry.text.find(about) - 60) if about else 0
+    return Quote(entry.id, entry.text[position : position + _QUOTED])
+
+
+def by_request(calls: Iterable[Call]) -> dict[tuple[str, str], list[Call]]:
+    """Return calls by tool and arguments, in order."""
+    groups: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    for call in calls:
+        groups[call.tool, canonical(call.arguments)].append(call)
+    return groups
+
+
+def changes_state(call: Call) -> bool:
+    """Return whether a call may have changed something outside; sub-agents may, whatever they were asked for."""
+    return bool(call.children) or (not call.is_error and access_of(call) != "read")
+
+
+_SHELL = re.compile(r"(^|[._-])(run|exec|execute|bash|shell)([._-]|$)", re.I)
+
+
+def touches(call: Call, read: Call) -> bool:
+    """Return whether a call may have changed what `read` asks for: whatever it does not name it leaves alone."""
+    if not changes_state(call):
+        return False
+    if call.children or _SHELL.search(call.tool):
+        return True
+    asked = {value for value in argument_values(read.arguments).values() if len(value) > 1}
+    return not asked or any(value in call.arguments for value in asked)
+
+
+def turns_of_change(case: AgentCase) -> list[int]:
+    """Return the turns in which an agent may have changed something, in order."""
+    return [turn.number for turn in case.agent.turns if any(map(changes_state, turn.calls))]
+
+
+def used_share(case: AgentCase, entry: Entry) -> float:
+    """Return the share of what is telling in an entry that later replies show, 0 to 1."""
+    values, words = values_and_words(entry.text)
+    whole = len(values) + len(words)
+    return sum(case.uses.taken_over(entry)) / whole if whole else 1.0

@@ -1,0 +1,154 @@
+"""Which tool span carried out which call of a model.
+
+By call id where there is one, else by name and arguments, else by name, always for the turn before. A
+tool span that no reply asks for (a trace without content) is a call of the turn before it; a call without a
+span is known from the reply alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from harness.foreign.agents import Acting
+from harness.foreign.own import own_effect, own_key
+from harness.foreign.seen import Seen
+from harness.messages import ToolCall
+from harness.record import AgentRecord, Call, Turn
+from harness.record.building import canonical
+
+
+class Calls:
+    """All tool calls of a run, as they are found."""
+
+    def __init__(self, agents: Iterable[Acting]) -> None:
+        self.by_span: dict[str, Call] = {}
+        self._spans: dict[str, Seen] = {}
+        """Tool spans by key of the call they carried out."""
+        self._children: dict[tuple[str, ...], list[Acting]] = defaultdict(list)
+        for acting in agents:
+            if acting.asked_by is not None and acting.parent is not None:
+                span = acting.asked_by
+                for key in _call_keys(span.call_id, span.tool, span.arguments):
+                    self._children[acting.parent.path, *key].append(acting)
+
+    def child(self, acting: Acting, call: ToolCall) -> Acting | None:
+        """Return the agent run that worked for a call: by its id, by what was asked, or the only one of its tool."""
+        by_id, by_arguments, by_name = _call_keys(call.id, call.name, call.arguments)
+        known = self._children.get((acting.path, *by_id)) if call.id else None
+        if known:
+            return known[0]
+        for key in (by_arguments, by_name):
+            found = [one for one in self._children.get((acting.path, *key), ()) if not _has_id(one)]
+            if len(found) == 1 or (found and key is by_arguments):
+                return found[0]
+        return None
+
+    def place(self, acting: Acting, record: AgentRecord) -> None:
+        """Give every turn of an agent run its calls."""
+        wanted: list[tuple[Turn, ToolCall]] = [
+            (turn, call)
+            for turn in record.turns
+            if turn.reply is not None
+            for call in turn.reply.message.tool_calls
+        ]
+        found = _Matching(wanted, acting.tools)
+        for place, (turn, call) in enumerate(wanted):
+            self._add(turn, call, found.span_of.get(place))
+        position = 0
+        for span in found.left:
+            while position + 1 < len(record.turns) and _began(record.turns[position + 1], span):
+                position += 1
+            if record.turns:
+                call = ToolCall(span.call_id, span.tool, span.arguments or "")
+                self._add(record.turns[position], call, span)
+
+    def complete(self, call: Call) -> None:
+        """Add what only the span of a call says, once its result in the window is known."""
+        span = self._spans.get(call.key)
+        if span is None:
+            return
+        if span.failed or span.error_type:
+            call.is_error, call.error_type = True, span.error_type
+        if call.result is None:
+            call.result = span.result
+        elif span.result is not None and len(span.result) > len(call.result) + 64:
+            call.whole = span.result
+        if call.result is None and span.error:
+            call.result = span.error
+
+    def _add(self, turn: Turn, call: ToolCall, span: Seen | None) -> None:
+        index = len(turn.calls)
+        key = (own_key(span) if span else "") or f"{turn.agent}/turn-{turn.number}/{index}"
+        if key in self._spans:
+            key = f"{turn.agent}/turn-{turn.number}/{index}"
+        made = Call(
+            key,
+            call.id or (span.call_id if span else ""),
+            call.name or (span.tool if span else ""),
+            call.arguments or "{}",
+            turn.agent,
+            turn.number,
+            index,
+        )
+        if span is not None:
+            made.started, made.ended, made.span = span.start, span.end, span.id
+            made.effect = own_effect(span)
+            if span.own is not None and span.arguments is not None:
+                made.arguments = span.arguments
+            if span.is_mcp and span.own is None and "." not in made.tool and "." in span.tool:
+                made.tool = span.tool
+            self.by_span[span.id] = made
+            self._spans[key] = span
+        turn.calls.append(made)
+
+
+class _Matching:
+    """Spans by place among the calls that replies ask for."""
+
+    def __init__(self, wanted: list[tuple[Turn, ToolCall]], tools: list[Seen]) -> None:
+        self.span_of: dict[int, Seen] = {}
+        open_places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, (_, call) in enumerate(wanted):
+            for key in _call_keys(call.id, call.name, call.arguments):
+                open_places[key].append(place)
+        left: list[Seen] = tools
+        for rank in range(3):
+            waiting = left
+            left = list[Seen]()
+            for span in waiting:
+                keys = _call_keys(span.call_id, span.tool, span.arguments)
+                key = keys[rank]
+                place = self._take(open_places.get(key, []), wanted, span) if key[-1] else None
+                if place is None:
+                    left.append(span)
+                else:
+                    self.span_of[place] = span
+        self.left = left
+
+    def _take(self, places: list[int], wanted: list[tuple[Turn, ToolCall]], span: Seen) -> int | None:
+        """Take the first open place, or the newest whose turn had ended when the span began."""
+        while places and places[0] in self.span_of:
+            places.pop(0)
+        for place in places:
+            if place not in self.span_of:
+                turn, call = wanted[place]
+                if span.call_id and call.id and span.call_id != call.id:
+                    continue
+                return place if _began(turn, span) else None
+        return None
+
+
+def _has_id(acting: Acting) -> bool:
+    return acting.asked_by is not None and bool(acting.asked_by.call_id)
+
+
+def _call_keys(call_id: str, name: str, arguments: str | None) -> tuple[tuple[str, ...], ...]:
+    bare = name.rpartition(".")[2]
+    told = canonical(arguments) if arguments else ""
+    return ("id", call_id), ("arguments", bare, told), ("name", bare)
+
+
+def _began(turn: Turn, span: Seen) -> bool:
+    """Return whether a turn had begun when a span did; unknown times count as in order."""
+    return turn.started is None or span.start is None or turn.started <= span.start

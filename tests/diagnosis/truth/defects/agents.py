@@ -1,0 +1,170 @@
+"""Between agents: what leaks, reports that are too long, briefs that overlap."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from harness.messages import user
+
+from ..prose import Mint, sentence_of
+from ..script import Agent, Extra, Injected, Label, Script, Size
+from .kit import Stage, by_size, stage
+
+
+def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
+    """Return two sub-agents with enough turns."""
+    able = [agent for agent in script.agents if agent.parent and len(agent.turns) >= 5]
+    if len(able) < 2:
+        return None
+    one, other = mint.sample(able, 2)
+    return one, other
+
+
+# --- leakage ---
+
+
+def leakage(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """What one sub-agent read stands in another one's window, word for word or rewritten."""
+    pair = _siblings(script, mint)
+    theme = stage(script, mint)
+    if pair is None or theme is None:
+        return None
+    source, target = pair
+    text = mint.invented(by_size(size, 150, 400, 1200))
+    at = Stage(script, mint, source.path, theme.theme)
+    pen = at.pen()
+    read = pen.does(at.theme.read, {at.theme.key: at.key()}, text)
+    spot = at.spot(0.1, 0.3)
+    at.put(spot, pen.turns)
+    at.say(spot + 1, f"It says: {sentence_of(text)}")
+    leaked = text if mint.random() < 0.5 else _rewritten(text, mint)
+    extra = Extra(mint.mark("leak"), "user", user(f"For your work: {leaked}"))
+    position = mint.randint(1, len(target.turns) - 2)
+    changed = at.finish().change_turn(
+        target.path, position, lambda turn: replace(turn, before=(*turn.before, extra))
+    )
+    label = Label("leakage", target.path, frozenset({extra.mark, read.id}), frozenset({source.path}))
+    return Injected(changed, (label,))
+
+
+def _rewritten(text: str, mint: Mint) -> str:
+    """Return the sentences in another order and without their small words."""
+    sentences = re.sub(r"\b(The|the|by|in) ", "", text).split(". ")
+    mint.shuffle(sentences)
+    return "; ".join(sentences)
+
+
+def same_document(script: Script, mint: Mint) -> Script | None:
+    """Two sub-agents read the same document, each with its own call."""
+    pair = _siblings(script, mint)
+    theme = stage(script, mint)
+    if pair is None or theme is None:
+        return None
+    text = mint.invented(200)
+    key = mint.code_of("DOC")
+    for agent in pair:
+        at = Stage(script, mint, agent.path, theme.theme)
+        pen = at.pen()
+        pen.does(at.theme.read, {at.theme.key: key}, text)
+        spot = at.spot()
+        at.put(spot, pen.turns)
+        at.say(spot + 1, f"It says: {sentence_of(text)}")
+        script = at.finish()
+    return script
+
+
+def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
+    """A brief that hands on, word for word, what the parent knows."""
+    children = [agent for agent in script.agents if agent.parent_call]
+    if not children:
+        return None
+    child = mint.choice(children)
+    parent = script.agent(child.parent)
+    given = f"{mint.code_of('NOTE')}: {mint.invented(60)}"
+    brief = f"{child.task}\nKeep in mind {given}"
+    call = next(one for one in parent.calls() if one.id == child.parent_call)
+    script = script.with_agent(replace(parent, task=f"{parent.task}\nKeep in mind {given}"))
+    script = script.change_call(parent.path, call.id, arguments={**call.arguments, "objective": brief})
+    return script.with_agent(replace(child, task=brief))
+
+
+# --- report-bloat ---
+
+
+def report_bloat(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """A report of which the parent uses a few words."""
+    children = [agent for agent in script.agents if agent.parent_call]
+    if not children:
+        return None
+    child = mint.choice(children[: max(1, len(children) - 1)])
+    report = f"{child.report}\n\n{mint.invented(by_size(size, 1200, 3000, 9000))}"
+    turns = list(child.turns)
+    turns[-1] = replace(turns[-1], text=report)
+    script = script.with_agent(replace(child, turns=tuple(turns), report=report))
+    script = script.change_call(child.parent, child.parent_call, result=report)
+    label = Label("report-bloat", child.parent, frozenset({child.parent_call}), frozenset({child.path}))
+    return Injected(script, (label,))
+
+
+def long_report_used(script: Script, mint: Mint) -> Script | None:
+    """A long report that the parent quotes in full."""
+    children = [agent for agent in script.agents if agent.parent_call]
+    if not children:
+        return None
+    child = mint.choice(children)
+    more = mint.invented(1200)
+    report = f"{child.report}\n\n{more}"
+    turns = list(child.turns)
+    turns[-1] = replace(turns[-1], text=report)
+    script = script.with_agent(replace(child, turns=tuple(turns), report=report))
+    script = script.change_call(child.parent, child.parent_call, result=report)
+    parent = script.agent(child.parent)
+    return script.change_turn(
+        parent.path, len(parent.turns) - 1, lambda turn: replace(turn, text=f"{turn.text}\n\n{more}")
+    )
+
+
+# --- overlapping-briefs ---
+
+
+def overlapping_briefs(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """Two sub-agents that work side by side get the same task, in the same or in other words."""
+    parent = script.agents[0]
+    for turn in parent.turns:
+        calls = [call for call in turn.calls if call.child]
+        if len(calls) >= 2:
+            one, other = mint.sample(calls, 2)
+            break
+    else:
+        return None
+    things = ", ".join(f"{mint.invented(14).split(',')[0]} ({mint.code_of('LOT', 4)})" for _ in range(5))
+    brief = f"Compare these and report what differs between them: {things}. Name the sources."
+    second = brief
+    if size != "large":
+        parts = things.split(", ")
+        mint.shuffle(parts)
+        if size == "small":
+            parts[-1] = f"{mint.invented(14).split(',')[0]} ({mint.code_of('LOT', 4)})"
+        second = f"Report for each of the following how it differs: {', '.join(parts)}. With sources, please."
+    for call, text in ((one, brief), (other, second)):
+        script = script.change_call(parent.path, call.id, arguments={**call.arguments, "objective": text})
+        script = script.with_agent(replace(script.agent(call.child), task=text))
+    label = Label(
+        "overlapping-briefs", parent.path, frozenset({one.id, other.id}), frozenset({one.child, other.child})
+    )
+    return Injected(script, (label,))
+
+
+def same_form(script: Script, mint: Mint) -> Script | None:
+    """Briefs of one form about different things."""
+    parent = script.agents[0]
+    calls = [call for call in parent.calls() if call.child]
+    if len(calls) < 2:
+        return None
+    for call in calls:
+        asked = str(call.arguments["objective"])
+        text = f"{asked} Hand in what you found as a list, with the source of every item, and nothing else."
+        script = script.change_call(parent.path, call.id, arguments={**call.arguments, "objective": text})
+        script = script.with_agent(replace(script.agent(call.child), task=text))
+    return script

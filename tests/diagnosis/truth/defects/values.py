@@ -1,0 +1,315 @@
+"""Where values come from: stale ones, ones that contradict, ones that nobody saw, ones used too early."""
+
+from __future__ import annotations
+
+import json
+
+from ..prose import Mint, sentence_of
+from ..script import Injected, Label, Script, Size
+from .kit import FAR, by_size, stage
+
+
+def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
+    return (Label(detector, path, frozenset(marks)),)
+
+
+# --- stale-argument ---
+
+
+def stale_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """A call uses a value that only an outdated result holds."""
+    at = stage(script, mint, turns=6)
+    if at is None:
+        return None
+    key, old, new = at.key(), mint.code_of("SLOT"), mint.code_of("SLOT")
+    spot = at.spot(0.1, 0.4)
+    first, second, third = at.pen(), at.pen(), at.pen()
+    one = first.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": old}))
+    at.put(spot, first.turns)
+    at.say(spot + 1, f"{key} has {old}.")
+    newer = second.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": new}))
+    later = at.after(spot + 1, FAR[size])
+    at.put(later, second.turns)
+    wrong = third.does("calendar.reserve", {"slot": old, "purpose": "visit"}, f"{old} is reserved")
+    last = at.after(later + 1, FAR[size] // 2)
+    at.put(last, third.turns)
+    return Injected(at.finish(), _label("stale-argument", at.path, wrong.id, one.id, newer.id))
+
+
+def fresh_argument(script: Script, mint: Mint) -> Script | None:
+    """A call uses the new value after it changed."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key, old, new = at.key(), mint.code_of("SLOT"), mint.code_of("SLOT")
+    pen = at.pen()
+    pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": old}))
+    pen.does(
+        at.theme.read,
+        {at.theme.key: key},
+        json.dumps({at.theme.key: key, "slot": new}),
+        text=f"{old} so far.",
+    )
+    pen.does("calendar.reserve", {"slot": new, "purpose": "visit"}, f"{new} is reserved")
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 3, f"{new} is reserved for {key}.")
+    return at.finish()
+
+
+def same_in_both(script: Script, mint: Mint) -> Script | None:
+    """A call uses a value that stands in the outdated result and in the new one."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key, slot = at.key(), mint.code_of("SLOT")
+    pen = at.pen()
+    for version in (mint.number(4), mint.number(4)):
+        row = {at.theme.key: key, "slot": slot, "version": version}
+        pen.does(at.theme.read, {at.theme.key: key}, json.dumps(row), text=f"I look at {key}.")
+    pen.does("calendar.reserve", {"slot": slot, "purpose": "visit"}, f"{slot} is reserved")
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 3, f"{slot} is reserved for {key}, version {version}.")
+    return at.finish()
+
+
+# --- contradiction ---
+
+
+def contradiction(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """Two sources give different values for the same attribute of the same thing."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key, attribute = at.key(), mint.choice(("balance", "status", "owner_code", "due_date"))
+    values: dict[str, tuple[object, object]] = {
+        "balance": (mint.amount(), mint.amount()),
+        "status": ("open", "cancelled"),
+        "owner_code": (mint.code_of("OWN"), mint.code_of("OWN")),
+        "due_date": ("2026-03-14", "2026-08-02"),
+    }
+    left, right = values[attribute]
+    first, second = at.pen(), at.pen()
+    one = first.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, attribute: left}))
+    other = second.does(
+        "archive.get_record", {at.theme.key: key}, json.dumps({at.theme.key: key, attribute: right})
+    )
+    spot = at.spot(0.1, 0.5)
+    at.put(spot, first.turns)
+    at.say(spot + 1, f"{key}: {attribute} is {left}.")
+    at.put(at.after(spot + 1, FAR[size]), second.turns)
+    return Injected(at.finish(), _label("contradiction", at.path, one.id, other.id))
+
+
+def changed_by_a_write(script: Script, mint: Mint) -> Script | None:
+    """Another value after somebody changed it."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key, left, right = at.key(), mint.amount(), mint.amount()
+    pen = at.pen()
+    pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": left}))
+    pen.does(
+        at.theme.write,
+        {at.theme.key: key, "content": f"limit {right}"},
+        "changed",
+        text=f"{left} is too low.",
+    )
+    pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": right}))
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 3, f"The limit of {key} is {right} now.")
+    return at.finish()
+
+
+def other_things(script: Script, mint: Mint) -> Script | None:
+    """The same attribute of different things."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    rows = [{at.theme.key: at.key(), "balance": mint.amount(), "status": word} for word in ("open", "closed")]
+    pen = at.pen()
+    pen.together(
+        [pen.call(at.theme.read, {at.theme.key: row[at.theme.key]}, json.dumps(row)) for row in rows]
+    )
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 1, " ".join(f"{row[at.theme.key]} holds {row['balance']}." for row in rows))
+    return at.finish()
+
+
+def other_spelling(script: Script, mint: Mint) -> Script | None:
+    """The same value, written in another way."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    key, value = at.key(), mint.number(4) + 0.5
+    pen = at.pen()
+    one = pen.call(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "balance": value}))
+    spelled = json.dumps({at.theme.key: key, "balance": f"{value:,.2f}"})
+    other = pen.call("archive.get_record", {at.theme.key: key}, spelled)
+    pen.together([one, other])
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 1, f"Both say {value} for {key}.")
+    return at.finish()
+
+
+# --- poisoning ---
+
+
+def poisoning(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """The agent states a value that nobody gave it, and then works with it again and again."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    made_up = mint.code_of("CUST")
+    times = by_size(size, 2, 3, 6)
+    marks: list[str] = []
+    spot = at.spot(0.1, 0.4)
+    at.say(spot, f"The customer is {made_up}, as far as I remember.")
+    marks.append(at.agent.turns[spot].mark)
+    later = spot + 1
+    for step in range(times):
+        pen = at.pen()
+        found = mint.invented(30)
+        call = pen.does("crm.list_contacts", {"customer": made_up, "page": step + 1}, found)
+        marks.append(call.id)
+        at.put(at.after(later, 0), pen.turns)
+        at.say(at.agent.turn_of(call.id) + 1, f"It says: {sentence_of(found)}")
+        later = at.after(at.agent.turn_of(call.id) + 1, FAR[size] // 3)
+    return Injected(at.finish(), _label("poisoning", at.path, *marks))
+
+
+def named_by_the_agent(script: Script, mint: Mint) -> Script | None:
+    """A name that the agent gives to what it makes, and then uses."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    name = f"notes/{mint.code_of('draft').lower()}.md"
+    pen = at.pen()
+    pen.does("files.create_file", {"path": name, "content": "first draft"}, f"created {name}")
+    pen.does("files.append_text", {"path": name, "content": "second part"}, f"{name} has 2 parts")
+    pen.does("files.append_text", {"path": name, "content": "third part"}, f"{name} has 3 parts")
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 3, f"The notes stand in {name}, 3 parts.")
+    return at.finish()
+
+
+# --- unsupported-argument ---
+
+
+def unsupported_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """A call with an identifier that stands nowhere."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    key = at.key()
+    pen = at.pen()
+    if size == "small":
+        call = pen.does(at.theme.read, {at.theme.key: key}, "no such thing", is_error=True)
+    elif size == "medium":
+        call = pen.does(at.theme.read, {at.theme.key: key}, mint.invented(60))
+    else:
+        call = pen.does(at.theme.write, {at.theme.key: key, "content": mint.code_of("REF")}, "changed")
+    at.put(at.spot(), pen.turns)
+    return Injected(at.finish(), _label("unsupported-argument", at.path, call.id))
+
+
+def computed_argument(script: Script, mint: Mint) -> Script | None:
+    """A call with a sum of two values that were read."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    keys = [mint.code_of("INV") for _ in range(2)]
+    values = [mint.amount() for _ in keys]
+    pen = at.pen()
+    listed = json.dumps([{"invoice": key, "amount": value} for key, value in zip(keys, values, strict=True)])
+    pen.does("billing.list_invoices", {"state": "open"}, listed)
+    total = round(sum(values), 2)
+    pen.does("billing.request_payment", {"amount": total, "currency": "EUR"}, f"requested {total}")
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 2, f"{keys[0]} and {keys[1]} are {total} together.")
+    return at.finish()
+
+
+def derived_argument(script: Script, mint: Mint) -> Script | None:
+    """Calls with parts, joins and other spellings of values that were read."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    folder, name = f"data/{mint.code_of('set').lower()}", f"{mint.code_of('part').lower()}.csv"
+    code = mint.code_of("UNIT")
+    pen = at.pen()
+    pen.does("files.list_folder", {"query": "data"}, f"{folder}\n  {name}\nunit {code}")
+    pen.does(
+        "files.open_table",
+        {"path": f"{folder}/{name}", "unit": code.lower()},
+        f"{folder}/{name}: {code} opened",
+    )
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 2, f"{name} of {code} is open.")
+    return at.finish()
+
+
+def free_text_argument(script: Script, mint: Mint) -> Script | None:
+    """A query in the agent's own words, and a round number."""
+    at = stage(script, mint)
+    if at is None:
+        return None
+    pen = at.pen()
+    found = mint.code_of("HIT")
+    pen.does(at.theme.search, {"query": "everything about opening hours in summer", "limit": 100}, found)
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 1, f"The only hit is {found}.")
+    return at.finish()
+
+
+# --- used-before-available ---
+
+
+def used_before_available(script: Script, mint: Mint, size: Size) -> Injected | None:
+    """A call uses what another call gives only beside it or later."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key = at.key()
+    early, source = at.pen(), at.pen()
+    use = early.call(at.theme.read, {at.theme.key: key}, mint.invented(40))
+    give = source.call(at.theme.search, {"query": "the newest one"}, f"newest: {key}")
+    spot = at.spot(0.1, 0.5)
+    if size == "small":
+        early.together([use, give])
+        at.put(spot, early.turns)
+    else:
+        early.together([use])
+        source.together([give])
+        at.put(spot, early.turns)
+        at.put(at.after(spot + 1, 0 if size == "medium" else 5), source.turns)
+    return Injected(at.finish(), _label("used-before-available", at.path, use.id, give.id))
+
+
+def told_in_time(script: Script, mint: Mint) -> Script | None:
+    """A call uses what the user said, and what a search beside it finds as well."""
+    at = stage(script, mint, turns=5)
+    if at is None:
+        return None
+    key = at.key()
+    pen = at.pen()
+    pen.hears(f"Please have a look at {key} too.")
+    text = mint.invented(40)
+    pen.together(
+        [
+            pen.call(at.theme.read, {at.theme.key: key}, text),
+            pen.call(at.theme.search, {"query": "the newest one"}, f"newest: {key}"),
+        ]
+    )
+    spot = at.spot()
+    at.put(spot, pen.turns)
+    at.say(spot + 1, f"{key} is the newest. {sentence_of(text)}")
+    return at.finish()
