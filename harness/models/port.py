@@ -74,9 +74,9 @@ class ModelResponse:
     """The model that answered, as the provider names it."""
     response_id: str = ""
     notes: tuple[str, ...] = ()
+    """What a reader of the final answer should know about how it was made."""
     first_chunk_seconds: float | None = field(default=None, compare=False)
     """From the request to the first piece of a streamed response."""
-    """What a reader of the final answer should know about how it was made."""
 
 
 class Transcript(Protocol):
