@@ -65,6 +65,14 @@ class ToolCall:
     kind: Literal["tool_call"] = "tool_call"
 
 
+def canonical_arguments(arguments: str) -> str:
+    """Return a call's arguments in one spelling, whatever the order of their keys; other text as it is."""
+    try:
+        return orjson.dumps(orjson.loads(arguments or "{}"), option=orjson.OPT_SORT_KEYS).decode()
+    except orjson.JSONDecodeError:
+        return arguments
+
+
 @dataclass(frozen=True, slots=True)
 class ToolResult:
     """What one tool call gave back, as the model sees it."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.messages import canonical_arguments
 from harness.record import AgentRecord, Call, Turn
-from harness.record.building import canonical
 from harness.record.uses import Uses
 from harness.record.values import argument_values, is_distinctive
 
@@ -116,7 +116,9 @@ def _from_calls(case: Case) -> Iterable[Suspect]:
 def _traced(agent: AgentRecord, tool: str, failures: list[Call]) -> Suspect:
     """Return the suspect behind calls of one tool that kept failing."""
     first = failures[0]
-    again = sum(canonical(call.arguments) == canonical(first.arguments) for call in failures)
+    again = sum(
+        canonical_arguments(call.arguments) == canonical_arguments(first.arguments) for call in failures
+    )
     quotes = [Quote(first.key, (first.result or "")[:_QUOTED])]
     turn, why = first.turn, f"{tool} failed and was never made good"
     if len(failures) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from harness.contracts import Contract
@@ -23,6 +23,14 @@ class Case:
         """Contracts on calls to check beside those of the run's own team."""
         self.ledger = ledger or keep_ledger(record)
         self.order = Order(record)
+
+    @cached_property
+    def usd_per_token(self) -> float | None:
+        """What a token cost on average, sent or written; None where prices are not known."""
+        turns = list(self.record.turns())
+        costs = [turn.cost for turn in turns if turn.cost is not None]
+        tokens = self.ledger.sent + sum(turn.output or 0 for turn in turns)
+        return sum(costs) / tokens if len(costs) == len(turns) and tokens else None
 
     @property
     def calls(self) -> dict[str, Call]:
@@ -77,5 +85,3 @@ class Detector:
     in_run: Callable[[Case], Iterable[Finding]] | None = None
     of_findings: Callable[[Case, Sequence[Finding]], Iterable[Finding]] | None = None
     """Looks at what the others found."""
-    thresholds: dict[str, float] = field(default_factory=dict[str, float])
-    """What it takes for large, often or long, for `--help` and the documents."""

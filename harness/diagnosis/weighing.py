@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from harness.diagnosis.case import AgentCase, Case
 from harness.diagnosis.findings import Price, Quote, Severity
+from harness.messages import canonical_arguments
 from harness.record import Call, Entry
-from harness.record.building import canonical
 from harness.record.effects import access_of
 from harness.record.values import argument_values, values_and_words
 
@@ -29,10 +29,8 @@ def weight(case: Case, tokens: int) -> Severity:
 def price(case: AgentCase, entries: Iterable[tuple[Entry, int]], *, action: str = "") -> Price:
     """Return what sending entries cost from a turn on each."""
     tokens = sum(case.cost(entry, since=since) for entry, since in entries)
-    sent = case.case.ledger.sent
-    costs = [turn.cost for turn in case.case.record.turns()]
-    usd = None if None in costs or not sent else sum(cost or 0.0 for cost in costs) * tokens / sent
-    return Price(tokens=tokens, usd=usd or None, action=action)
+    rate = case.case.usd_per_token
+    return Price(tokens=tokens, usd=tokens * rate if rate else None, action=action)
 
 
 def quote(entry: Entry, about: str = "") -> Quote:
@@ -45,7 +43,7 @@ def by_request(calls: Iterable[Call]) -> dict[tuple[str, str], list[Call]]:
     """Return calls by tool and arguments, in order."""
     groups: dict[tuple[str, str], list[Call]] = defaultdict(list)
     for call in calls:
-        groups[call.tool, canonical(call.arguments)].append(call)
+        groups[call.tool, canonical_arguments(call.arguments)].append(call)
     return groups
 
 

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from harness.foreign.agents import Acting
 from harness.foreign.own import own_effect, own_key
 from harness.foreign.seen import Seen
-from harness.messages import ToolCall
+from harness.messages import ToolCall, canonical_arguments
 from harness.record import AgentRecord, Call, Turn
-from harness.record.building import canonical
 
 
 class Calls:
@@ -145,7 +144,7 @@ def _has_id(acting: Acting) -> bool:
 
 def _call_keys(call_id: str, name: str, arguments: str | None) -> tuple[tuple[str, ...], ...]:
     bare = name.rpartition(".")[2]
-    told = canonical(arguments) if arguments else ""
+    told = canonical_arguments(arguments) if arguments else ""
     return ("id", call_id), ("arguments", bare, told), ("name", bare)
 
 

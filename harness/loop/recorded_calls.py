@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 
-import orjson
-
 from harness.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -17,6 +15,7 @@ from harness.events import (
     ToolCallFinished,
     ToolCallStarted,
 )
+from harness.messages import canonical_arguments
 
 
 class RecordedCalls:
@@ -90,7 +89,7 @@ class RecordedCalls:
 
     def reusable(self, tool: str, arguments: str) -> ToolCallFinished | None:
         """Return the result of an equal call, of several the next one, and the last one from then on."""
-        results = self._reusable.get((tool, _canonical(arguments)))
+        results = self._reusable.get((tool, canonical_arguments(arguments)))
         if not results:
             return None
         return results.popleft() if len(results) > 1 else results[0]
@@ -115,21 +114,13 @@ class RecordedCalls:
         return None
 
 
-def _canonical(arguments: str) -> str:
-    """Return JSON in one spelling, whatever the order of its keys; other text as it is."""
-    try:
-        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONDecodeError:
-        return arguments
-
-
 def _results_by_call(recorded: Iterable[Recorded]) -> dict[tuple[str, str], deque[ToolCallFinished]]:
     arguments: dict[str, str] = {}
     results: dict[tuple[str, str], deque[ToolCallFinished]] = defaultdict(deque)
     for item in recorded:
         event = item.event
         if isinstance(event, ToolCallStarted):
-            arguments[event.key] = _canonical(event.arguments)
+            arguments[event.key] = canonical_arguments(event.arguments)
         elif isinstance(event, ToolCallFinished) and event.external and event.error_type != "cancelled":
             results[event.tool, arguments.get(event.key, "")].append(event)
     return results

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-import orjson
-
-from harness.messages import Message, Reasoning, Text, ToolCall, ToolDefinition, ToolResult
+from harness.context.counting import message_tokens
+from harness.messages import (
+    Message,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolDefinition,
+    ToolResult,
+    canonical_arguments,
+)
 from harness.models.tokens import estimate
 from harness.record.run import AgentRecord, Call, Entry, Kind, Piece, Turn, part_text
-
-MESSAGE_TOKENS = 4
-"""What a message costs beyond its text."""
-
-IMAGE_TOKENS = 800
 
 CHANGED = "the request no longer held it"
 """Why an entry of a foreign run is gone: its trace does not say more."""
@@ -163,7 +165,7 @@ class AgentBuilder:
         self, origin: str, message: Message, tokens: int | None, pieces: tuple[Piece, ...] | None
     ) -> Entry:
         number = len(self.record.entries)
-        counted = message_tokens(message, self._count) if tokens is None else tokens
+        counted = message_tokens(message, self._count, sends_reasoning=True) if tokens is None else tokens
         parts = pieces_of(origin, message) if pieces is None else pieces
         entry = Entry(self.record.path, number, origin, message, counted, parts, place=number)
         self.record.entries.append(entry)
@@ -207,7 +209,7 @@ def digest(message: Message) -> bytes:
     mark = blake2b(message.role.encode(), digest_size=12)
     for part in message.parts:
         if isinstance(part, ToolCall):
-            text = f"{part.kind}\0{part.name}\0{canonical(part.arguments)}"
+            text = f"{part.kind}\0{part.name}\0{canonical_arguments(part.arguments)}"
         elif isinstance(part, ToolResult):
             text = f"{part.kind}\0{part.call_id}\0{part.text.strip()}"
         elif isinstance(part, Text):
@@ -218,14 +220,6 @@ def digest(message: Message) -> bytes:
             text = f"{part.kind}\0{part.data}"
         mark.update(text.encode("utf-8", "replace"))
     return mark.digest()
-
-
-def canonical(arguments: str) -> str:
-    """Return JSON arguments with sorted keys and without spaces; other text as it is."""
-    try:
-        return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS).decode()
-    except (orjson.JSONDecodeError, TypeError):
-        return arguments.strip()
 
 
 def pieces_of(origin: str, message: Message) -> tuple[Piece, ...]:
@@ -256,21 +250,6 @@ def kind_of(origin: str) -> tuple[Kind, str]:
         "nudge": "nudge",
     }
     return known.get(word, "user"), ""
-
-
-def message_tokens(message: Message, count: Callable[[str], int]) -> int:
-    """Return our count of a message's tokens."""
-    total = MESSAGE_TOKENS
-    for part in message.parts:
-        if isinstance(part, ToolCall):
-            total += count(part.name) + count(part.arguments)
-        elif isinstance(part, ToolResult):
-            total += count(part.text) + IMAGE_TOKENS * len(part.images)
-        elif isinstance(part, Text | Reasoning):
-            total += count(part.text)
-        else:
-            total += IMAGE_TOKENS
-    return total
 
 
 def definition_tokens(definition: ToolDefinition, count: Callable[[str], int]) -> int:

@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 
 from harness.messages import ToolDefinition
@@ -125,7 +126,7 @@ class Ledger:
             sums["tool_definition"] += sum(line.token_turns for line in definitions)
         return dict(sums)
 
-    @property
+    @cached_property
     def sent(self) -> int:
         """Tokens of all requests together."""
         return sum(line.total for lines in self.turns.values() for line in lines)

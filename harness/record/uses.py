@@ -7,8 +7,11 @@ any of it was read for nothing as far as anybody can see.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from harness.record.run import AgentRecord, Entry
 from harness.record.values import values_and_words
@@ -37,10 +40,10 @@ class Uses:
         """By number of the entry that was used."""
         self.introduced: dict[str, Entry] = {}
         """The entry that first brought each distinctive value into the window; it may be a reply."""
-        self.holders: dict[str, list[Entry]] = defaultdict(list)
-        """The entries, replies left out, in which each distinctive value stands, in order."""
-        self.everywhere: dict[str, list[Entry]] = defaultdict(list)
-        """The entries, replies too, in which each distinctive value stands, in order."""
+        self._standing: dict[str, list[Entry]] = defaultdict(list)
+        """The entries in which each distinctive value stands, in order."""
+        self._last: dict[str, list[int]] = {}
+        """For each of them the last turn that held it or one before it."""
         self._words: dict[str, Entry] = {}
         self._said: dict[str, int] = {}
         """Number of the last reply that holds a value or a word."""
@@ -50,6 +53,31 @@ class Uses:
     def of(self, entry: Entry) -> list[Use]:
         """Return by whom an entry was used."""
         return self.by_entry.get(entry.number, [])
+
+    def observed(self, value: str) -> Iterator[Entry]:
+        """Yield the entries that showed a distinctive value to the agent, in order; its own replies do not."""
+        return (entry for entry in self._standing.get(value, ()) if not _is_reply(entry))
+
+    def in_sight(self, value: str, turn: int) -> bool:
+        """Return whether a distinctive value stood in the request of a turn."""
+        standing = self._standing.get(value, ())
+        count = self._before(standing, turn)
+        if value not in self._last:
+            self._last[value] = list(accumulate((entry.last for entry in standing), max))
+        return bool(count) and self._last[value][count - 1] >= turn
+
+    def last_seen(self, value: str, turn: int) -> Entry | None:
+        """Return the newest entry that was sent by a turn and holds a distinctive value, in sight or not."""
+        standing = self._standing.get(value, ())
+        for entry in reversed(standing[: self._before(standing, turn)]):
+            if entry.first:
+                return entry
+        return None
+
+    @staticmethod
+    def _before(standing: Sequence[Entry], turn: int) -> int:
+        """Return how many of some entries were made before a turn's reply."""
+        return bisect_right(standing, turn, key=lambda entry: entry.first or entry.turn + 1)
 
     def word_source(self, word: str) -> Entry | None:
         """Return the entry that first brought a longer word, in lower case, into the window."""
@@ -77,16 +105,14 @@ class Uses:
         return values > 0 or words >= ENOUGH_WORDS
 
     def _take(self, entry: Entry) -> None:
-        is_reply = entry.message.role == "assistant" and entry.origin != "summary"
+        is_reply = _is_reply(entry)
         values, words = values_and_words(entry.text)
         if is_reply:
             self._use(entry, values, words)
             self._said.update(dict.fromkeys((*values, *words), entry.number))
         for value in values:
             self.introduced.setdefault(value, entry)
-            self.everywhere[value].append(entry)
-            if not is_reply:
-                self.holders[value].append(entry)
+            self._standing[value].append(entry)
         for word in words:
             self._words.setdefault(word, entry)
 
@@ -108,3 +134,7 @@ class Uses:
             found = tuple(sorted(taken.get(number, ())))
             if found or shared[number] >= ENOUGH_WORDS:
                 self.by_entry[number].append(Use(source, reply, found, shared[number]))
+
+
+def _is_reply(entry: Entry) -> bool:
+    return entry.message.role == "assistant" and entry.origin != "summary"

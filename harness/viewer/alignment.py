@@ -10,8 +10,9 @@ from collections import Counter
 from hashlib import blake2b
 from typing import Any
 
+from harness.messages import canonical_arguments
 from harness.record import AgentRecord, RunRecord, Turn
-from harness.record.building import canonical, digest
+from harness.record.building import digest
 from harness.viewer.path import step_times
 
 
@@ -61,7 +62,7 @@ def turn_digest(agent: AgentRecord, turn: Turn) -> bytes:
     if turn.reply is not None:
         mark.update(digest(turn.reply.message))
     for call in turn.calls:
-        text = f"{call.tool}\0{canonical(call.arguments)}\0{call.result}\0{call.whole}"
+        text = f"{call.tool}\0{canonical_arguments(call.arguments)}\0{call.result}\0{call.whole}"
         mark.update(text.encode("utf-8", "replace"))
     return mark.digest()
 

@@ -5,12 +5,10 @@ Only of tools that change nothing: the same call of another tool is another deed
 
 from __future__ import annotations
 
-import orjson
-
 from harness.context.draft import Draft
 from harness.context.placeholders import cleared
 from harness.context.window import Entry
-from harness.messages import ToolCall, ToolResult
+from harness.messages import ToolResult, canonical_arguments
 
 NAME = "drop_superseded"
 
@@ -39,14 +37,7 @@ def _read(draft: Draft, entry: Entry) -> str | None:
     call = draft.calls.get(entry.call) if entry.call else None
     if call is None or not (call.name in _OWN_READS or draft.effects.get(call.name) == "read"):
         return None
-    return f"{call.name}\0{_canonical(call)}"
-
-
-def _canonical(call: ToolCall) -> str:
-    try:
-        return orjson.dumps(orjson.loads(call.arguments or "{}"), option=orjson.OPT_SORT_KEYS).decode()
-    except orjson.JSONDecodeError:
-        return call.arguments
+    return f"{call.name}\0{canonical_arguments(call.arguments)}"
 
 
 def _is_error(entry: Entry) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
 from harness.diagnosis.weighing import changes_state, weight
+from harness.messages import canonical_arguments
 from harness.record import Call, Turn
-from harness.record.building import canonical
 from harness.record.effects import access_of
 from harness.record.values import argument_values, values_and_words
 
@@ -19,7 +19,7 @@ SERIALISED_CALLS = 3
 
 
 def _signature(call: Call) -> tuple[str, str, str]:
-    return call.tool, canonical(call.arguments), call.result or ""
+    return call.tool, canonical_arguments(call.arguments), call.result or ""
 
 
 def loops(case: AgentCase) -> Iterable[Finding]:
@@ -191,7 +191,6 @@ REPETITION = (
         "Independent reads made one after another.",
         ("content", "results"),
         in_agent=serialised_calls,
-        thresholds={"calls": SERIALISED_CALLS},
     ),
     Detector(
         "loop",
@@ -199,7 +198,6 @@ REPETITION = (
         "The same call with the same result, again and again.",
         ("results",),
         in_agent=loops,
-        thresholds={"calls": LOOP_CALLS},
     ),
     Detector(
         "cycle",
@@ -207,6 +205,5 @@ REPETITION = (
         "The same few calls with the same results, round and round.",
         ("results",),
         in_agent=cycles,
-        thresholds={"calls": LONGEST_CYCLE, "rounds": CYCLE_ROUNDS},
     ),
 )

@@ -85,7 +85,7 @@ def _first_shown_later(case: AgentCase, call: Call, value: str) -> Entry | None:
     first = case.uses.introduced.get(value)
     if first is None or first.message.role != "assistant" or first.turn != call.turn:
         return None
-    for entry in case.uses.holders.get(value, ()):
+    for entry in case.uses.observed(value):
         source = case.case.calls.get(entry.call)
         if source is None or source is call or value in source.arguments:
             continue

@@ -10,8 +10,8 @@ from typing import Any, cast
 from harness.contracts import Contract, ContractError, parse_contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.messages import canonical_arguments
 from harness.record import AgentRecord, Call, judge_order
-from harness.record.building import canonical
 from harness.record.values import argument_values, values_and_words
 
 SAME_BRIEF = 0.6
@@ -101,7 +101,7 @@ def _own_words(agents: Sequence[AgentRecord]) -> list[set[str]]:
 
 
 def _requests(agent: AgentRecord) -> set[str]:
-    return {f"{call.tool} {canonical(call.arguments)}" for call in agent.calls()}
+    return {f"{call.tool} {canonical_arguments(call.arguments)}" for call in agent.calls()}
 
 
 def _likeness(one: set[str], other: set[str]) -> float:
@@ -209,6 +209,5 @@ WORK = (
         "Sub-agents that were told, or did, the same.",
         ("agents",),
         in_run=overlapping_briefs,
-        thresholds={"briefs": SAME_BRIEF, "calls": SAME_CALLS},
     ),
 )

@@ -276,10 +276,8 @@ def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call
         return False
     if any(value.encode() in tool.encoded for tool in case.agent.tools or ()):
         return False
-    holders = case.uses.holders.get(value, ())
-    if before is None:
-        return not holders
-    return not any(entry.first and entry.first <= before.turn for entry in holders)
+    observed = case.uses.observed(value)
+    return not any(before is None or (entry.first and entry.first <= before.turn) for entry in observed)
 
 
 def _is_computed(case: AgentCase, value: str, source: Entry) -> bool:
@@ -302,7 +300,6 @@ CONTENT = (
         "Text of another agent's window that no brief or report brought.",
         ("content", "windows", "agents"),
         in_run=leakage,
-        thresholds={"share": LEAKED_SHARE},
     ),
     Detector(
         "report-bloat",
@@ -310,7 +307,6 @@ CONTENT = (
         "Large reports that the parent hardly used.",
         ("content", "results", "windows", "agents"),
         in_agent=report_bloat,
-        thresholds={"tokens": REPORT_TOKENS, "used": REPORT_USED},
     ),
     Detector(
         "contradiction",
@@ -325,6 +321,5 @@ CONTENT = (
         "Values that nothing observed supports and that calls were built on.",
         ("content", "results", "windows"),
         in_agent=poisoning,
-        thresholds={"calls": POISONED_CALLS},
     ),
 )

@@ -190,11 +190,14 @@ def _only_stale(case: AgentCase, call: Call, value: str, superseded_at: dict[int
     """Return the stale entry an argument came from, if it stood nowhere else by then."""
     if not is_distinctive(value):
         return None
-    holders = [
-        entry for entry in case.uses.holders.get(value, ()) if entry.first and entry.first <= call.turn
-    ]
-    stale = [entry for entry in holders if superseded_at.get(entry.number, call.turn) < call.turn]
-    return stale[-1] if holders and len(stale) == len(holders) else None
+    stale: Entry | None = None
+    for entry in case.uses.observed(value):
+        if not entry.first or entry.first > call.turn:
+            break
+        if superseded_at.get(entry.number, call.turn) >= call.turn:
+            return None
+        stale = entry
+    return stale
 
 
 def oversized_results(case: AgentCase) -> Iterable[Finding]:
@@ -242,7 +245,6 @@ RESULTS = (
         "Results of reads that no later reply took anything from.",
         _NEEDS,
         in_agent=unused_results,
-        thresholds={"tokens": UNUSED_TOKENS},
     ),
     Detector(
         "duplicate-read",
@@ -257,7 +259,6 @@ RESULTS = (
         "An older result of the same request, still sent after a newer one.",
         _NEEDS,
         in_agent=superseded_results,
-        thresholds={"tokens": STALE_TOKENS},
     ),
     Detector(
         "stale-argument",
@@ -272,6 +273,5 @@ RESULTS = (
         "A result that filled much of the window and was hardly used.",
         _NEEDS,
         in_agent=oversized_results,
-        thresholds={"tokens": OVERSIZED_TOKENS, "share": OVERSIZED_SHARE, "used": WELL_USED},
     ),
 )

@@ -173,8 +173,8 @@ def lost_identifiers(case: AgentCase) -> Iterable[Finding]:
         if call.turn <= first_gone:
             continue
         for value in argument_values(call.arguments).values():
-            last = _last_holder(case, call, value) if is_distinctive(value) else None
-            if last is not None:
+            last = case.uses.last_seen(value, call.turn) if is_distinctive(value) else None
+            if last is not None and not case.uses.in_sight(value, call.turn):
                 found[value].append((call, value, last))
     for value, places in found.items():
         call, _, entry = places[0]
@@ -194,15 +194,6 @@ def lost_identifiers(case: AgentCase) -> Iterable[Finding]:
             remedy=Remedy(text="pin it, keep more results, or name it in the summary"),
             subject=value,
         )
-
-
-def _last_holder(case: AgentCase, call: Call, value: str) -> Entry | None:
-    """Return the entry that last showed a value, if nothing in the window did when the call was written."""
-    texts = case.uses.everywhere.get(value, ())
-    before = [entry for entry in texts if entry.first and entry.first <= call.turn]
-    if not before or any(entry.last >= call.turn for entry in before):
-        return None
-    return before[-1]
 
 
 def resend_factor(case: Case) -> Iterable[Finding]:
@@ -232,7 +223,6 @@ WINDOW = (
         "Definitions of tools that were never called.",
         ("tool_definitions",),
         in_agent=tool_overhead,
-        thresholds={"tokens": NEVER_CALLED_TOKENS},
     ),
     Detector(
         "error-residue",
@@ -240,7 +230,6 @@ WINDOW = (
         "Errors still sent long after they were mended.",
         ("results", "windows"),
         in_agent=error_residue,
-        thresholds={"turns": RESIDUE_TURNS},
     ),
     Detector(
         "thinking-residue",
@@ -248,7 +237,6 @@ WINDOW = (
         "Thinking of past turns that is sent again.",
         ("content", "windows"),
         in_agent=thinking_residue,
-        thresholds={"tokens": THINKING_TOKENS},
     ),
     Detector(
         "prefix-break",
@@ -263,7 +251,6 @@ WINDOW = (
         "Requests near the limit of the model.",
         (),
         in_agent=window_pressure,
-        thresholds={"share": PRESSURE},
     ),
     Detector(
         "lost-identifier",
@@ -278,6 +265,5 @@ WINDOW = (
         "How often tokens were sent on average.",
         ("windows",),
         in_run=resend_factor,
-        thresholds={"times": RESEND_FACTOR},
     ),
 )
