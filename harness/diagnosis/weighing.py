@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -55,19 +56,41 @@ def changes_state(call: Call) -> bool:
 _SHELL = re.compile(r"(^|[._-])(run|exec|execute|bash|shell)([._-]|$)", re.I)
 
 
-def touches(call: Call, read: Call) -> bool:
-    """Return whether a call may have changed what `read` asks for: whatever it does not name it leaves alone."""
-    if not changes_state(call):
-        return False
-    if call.children or _SHELL.search(call.tool):
-        return True
-    asked = {value for value in argument_values(read.arguments).values() if len(value) > 1}
-    return not asked or any(value in call.arguments for value in asked)
+class Changes:
+    """When an agent may have changed what a read asks for.
+
+    A call changes what it names and leaves the rest alone; shells and sub-agents may change anything.
+    """
+
+    def __init__(self, calls: Iterable[Call]) -> None:
+        self._anything: list[int] = []
+        self._named: dict[str, list[int]] = defaultdict(list)
+        self._all: list[int] = []
+        """Turns, in order: of calls that may change anything, that name a value, and of all that change."""
+        for call in calls:
+            if changes_state(call):
+                self._all.append(call.turn)
+                if call.children or _SHELL.search(call.tool):
+                    self._anything.append(call.turn)
+                for value in _named_in(call):
+                    self._named[value].append(call.turn)
+
+    def between(self, read: Call, first: int, last: int) -> bool:
+        """Return whether a call from turn `first` to `last` may have changed what `read` asks for."""
+        asked = _named_in(read)
+        lists = [self._anything, *(self._named.get(value, []) for value in asked)] if asked else [self._all]
+        return any(_has(turns, first, last) for turns in lists)
 
 
-def turns_of_change(case: AgentCase) -> list[int]:
-    """Return the turns in which an agent may have changed something, in order."""
-    return [turn.number for turn in case.agent.turns if any(map(changes_state, turn.calls))]
+def _named_in(call: Call) -> set[str]:
+    """Return what a call's arguments name: their values, and identifiers within longer ones."""
+    leaves = [value for value in argument_values(call.arguments).values() if len(value) > 1]
+    return set(leaves).union(*(values_and_words(value)[0] for value in leaves))
+
+
+def _has(turns: list[int], first: int, last: int) -> bool:
+    position = bisect_left(turns, first)
+    return position < len(turns) and turns[position] <= last
 
 
 def used_share(case: AgentCase, entry: Entry) -> float:

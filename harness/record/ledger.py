@@ -169,6 +169,8 @@ class _Calibration:
         self.definitions = 0
         self.held = 0
         """Sizes of all entries that the request holds."""
+        self.window: list[Entry] = []
+        """These entries, in order."""
         self.residual = 0
         self.counted = self.known = 0
         """Our count and the true one of all that has been calibrated; their ratio is what is usual."""
@@ -180,6 +182,7 @@ class _Calibration:
             lost, why = self._lost(turn)
             self._leave(turn.gone)
             self._enter(turn)
+            self._stand(turn)
             total = turn.reported
             if total is None:
                 total = self.definitions + self.held
@@ -200,15 +203,18 @@ class _Calibration:
         if not turn.gone and not moved:
             return 0, ""
         first = min(entry.place for entry in (*turn.gone, *moved))
-        behind = sum(
-            entry.size
-            for entry in self.agent.entries
-            if entry.place >= first
-            and entry.first
-            and entry.first < turn.number <= (entry.last or math.inf) + 1
-        )
+        behind = sum(entry.size for entry in self.window if entry.place >= first)
         reasons = dict.fromkeys(entry.gone for entry in turn.gone if entry.gone)
         return behind, "; ".join(reasons) or "something was put between what stood there"
+
+    def _stand(self, turn: Turn) -> None:
+        """Keep the window in order; only a turn that changed it anywhere but at its end walks it."""
+        if turn.gone:
+            gone = set(map(id, turn.gone))
+            self.window = [entry for entry in self.window if id(entry) not in gone]
+        self.window += turn.new
+        if any(entry.place != entry.number for entry in turn.new):
+            self.window.sort(key=lambda entry: entry.place)
 
     def _leave(self, entries: Iterable[Entry]) -> None:
         self.held -= sum(entry.size for entry in entries)

@@ -8,7 +8,6 @@ thousands separators; words are lower case.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
@@ -22,7 +21,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_KEY = re.compile(r'"\s*:')
+_KEY = re.compile(r'"[^"\\]{0,100}"\s*:')
 _DISTINCTIVE = re.compile(r"\d|[_@/]|[a-z][A-Z]|\w\.\w+\.\w")
 _NUMBER = re.compile(r"[\d.,:%-]+")
 _DIGITS = re.compile(r"\d")
@@ -43,21 +42,23 @@ def _is_round(number: str) -> bool:
     return digits.isdigit() and len(digits.rstrip("0")) <= 1
 
 
-def tokens(text: str) -> Iterator[str]:
-    """Yield the tokens of a text; keys of JSON objects are left out."""
-    for match in _TOKEN.finditer(text):
-        if text.startswith('"', match.end()) and _KEY.match(text, match.end()):
-            continue
-        token = match.group()
-        yield token.replace(",", "") if "," in token else token
+def tokens(text: str) -> list[str]:
+    """Return the tokens of a text, in order; keys of JSON objects are left out."""
+    if '"' in text and ":" in text:
+        text = _KEY.sub(" ", text)
+    found = _TOKEN.findall(text)
+    return [token.replace(",", "") if "," in token else token for token in found]
 
 
 def values_and_words(text: str) -> tuple[set[str], set[str]]:
     """Return the distinctive values of a text, and its words of five letters or more in lower case."""
     values: set[str] = set()
     words: set[str] = set()
-    for token in tokens(text):
-        if is_distinctive(token):
+    for token in set(tokens(text)):
+        if token.isalpha() and (token.islower() or token.istitle()):
+            if len(token) >= SHORTEST_WORD:
+                words.add(token.lower())
+        elif is_distinctive(token):
             values.add(token)
         elif len(token) >= SHORTEST_WORD and token.isalpha():
             words.add(token.lower())

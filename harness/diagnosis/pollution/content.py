@@ -11,7 +11,7 @@ import orjson
 
 from harness.diagnosis.case import AgentCase, Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import price, quote, turns_of_change, used_share, weight
+from harness.diagnosis.weighing import Changes, price, quote, used_share, weight
 from harness.record import AgentRecord, Call, Entry
 from harness.record.effects import access_of
 from harness.record.values import argument_values, is_distinctive, tokens
@@ -102,7 +102,7 @@ def _owners(agents: Iterable[AgentRecord]) -> dict[str, list[str]]:
 
 def _shingles(text: str) -> set[str]:
     """Return the runs of words in a text, and its distinctive values, by which rewritten text is known."""
-    words = list(tokens(text))
+    words = tokens(text)
     runs = {" ".join(words[at : at + SHINGLE]).lower() for at in range(len(words) - SHINGLE + 1)}
     return runs | {word for word in words if is_distinctive(word)}
 
@@ -139,7 +139,7 @@ def report_bloat(case: AgentCase) -> Iterable[Finding]:
 def contradictions(case: AgentCase) -> Iterable[Finding]:
     """Yield pairs of results in one window that give one thing two values, without a change in between."""
     facts: dict[tuple[str, str], tuple[str, Call, Entry]] = {}
-    changed = turns_of_change(case)
+    changes = Changes(case.agent.calls())
     for call, entry in case.results:
         if call.is_error or call.children or access_of(call) == "write":
             continue
@@ -148,7 +148,7 @@ def contradictions(case: AgentCase) -> Iterable[Finding]:
             if known is not None and _disagree(known[0], value) and known[1].turn <= call.turn:
                 other, before, old = known
                 same = (before.tool, before.arguments) == (call.tool, call.arguments)
-                between = any(before.turn <= turn < call.turn for turn in changed)
+                between = changes.between(before, before.turn, call.turn - 1)
                 if not same and not between and old.last >= (entry.first or old.last):
                     yield _clash(case, key, (before, old, other), (call, entry, value))
             facts[key] = (value, call, entry)
@@ -289,8 +289,8 @@ def _is_computed(case: AgentCase, value: str, source: Entry) -> bool:
     earlier = [known.get(part) for part in parts]
     if len(parts) > 1 and all(one is not None and one.number < source.number for one in earlier):
         return True
-    folded = value.lower()
-    return folded != value and folded in known and known[folded].number < source.number
+    others = {value.lower(), value.upper()} - {value}
+    return any(other in known and known[other].number < source.number for other in others)
 
 
 CONTENT = (

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Remedy, Where
 from harness.diagnosis.weighing import (
+    Changes,
     by_request,
     changes_state,
     price,
     quote,
-    touches,
     used_share,
     weight,
 )
@@ -65,7 +64,7 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
 
 def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
     """Yield reads that brought again what already stood in the window, with no change in between."""
-    changes = [call for call in case.agent.calls() if changes_state(call)]
+    changes = Changes(case.agent.calls())
     for (tool, _), calls in by_request(call for call, _ in case.results).items():
         again: list[Call] = []
         first = calls[0]
@@ -99,14 +98,10 @@ def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
         )
 
 
-def _is_repeat(first: Call, again: Call, changes: list[Call]) -> bool:
+def _is_repeat(first: Call, again: Call, changes: Changes) -> bool:
     held = first.entry is not None and first.entry.last >= again.turn > first.turn
     same = first.result == again.result and not again.is_error and not changes_state(again)
-    if not (held and same):
-        return False
-    start = bisect_left(changes, first.turn, key=lambda call: call.turn)
-    end = bisect_right(changes, again.turn, key=lambda call: call.turn)
-    return not any(touches(call, first) for call in changes[start:end])
+    return held and same and not changes.between(first, first.turn, again.turn)
 
 
 def superseded_results(case: AgentCase) -> Iterable[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -52,9 +53,12 @@ def error_residue(case: AgentCase) -> Iterable[Finding]:
             worked[call.tool].append(call.turn)
     groups: dict[str, list[tuple[Entry, int]]] = defaultdict(list)
     for call, entry in case.results:
-        mended = next((turn for turn in worked[call.tool] if turn > call.turn), None)
-        long = mended is not None and entry.last - mended >= RESIDUE_TURNS
-        if call.is_error and mended is not None and long and entry.size >= RESIDUE_TOKENS:
+        if not call.is_error or entry.size < RESIDUE_TOKENS:
+            continue
+        turns = worked[call.tool]
+        position = bisect_right(turns, call.turn)
+        mended = turns[position] if position < len(turns) else entry.last
+        if entry.last - mended >= RESIDUE_TURNS:
             groups[call.tool].append((entry, mended + 1))
     for tool, left in groups.items():
         spent = price(case, left)
