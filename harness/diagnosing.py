@@ -8,11 +8,10 @@ from pathlib import Path
 from harness.contracts import Contract
 from harness.diagnosis import Diagnosis, examine
 from harness.errors import UsageError
-from harness.events import Recorded
-from harness.journal import open_journal, resolve_run
 from harness.opening import DEFAULT_STORE
 from harness.record import RunRecord, record_of
-from harness.replay.bundle import is_bundle, read_bundle
+from harness.replay.bundle import is_bundle
+from harness.replaying import find_runs
 
 
 def read_runs(source: str | Path, *, store: str | Path | None = None) -> Iterator[RunRecord]:
@@ -25,30 +24,17 @@ def read_runs(source: str | Path, *, store: str | Path | None = None) -> Iterato
         TraceError: The file cannot be read as any format known here.
     """
     reference = str(source)
-    if is_bundle(reference):
-        for recorded in read_bundle(Path(reference)).values():
-            yield record_of(recorded)
-    elif Path(reference).is_file():
+    if Path(reference).is_file() and not is_bundle(reference):
         # Foreign formats are read by those who have such files.
         from harness.foreign import read_records
 
         yield from read_records(Path(reference))
     elif Path(reference).is_dir():
         raise UsageError(f"{reference} is a folder; name the files in it")
-    elif _looks_like_a_file(reference):
+    elif _looks_like_a_file(reference) and not is_bundle(reference):
         raise UsageError(f"there is no file {reference}")
     else:
-        yield record_of(read_events(reference, store=store))
-
-
-def read_events(reference: str, *, store: str | Path | None = None) -> list[Recorded]:
-    """Return the events of one run of a store.
-
-    Raises:
-        UsageError: There is no such run.
-    """
-    journal = open_journal(store or DEFAULT_STORE, write=False)
-    return list(journal.read(resolve_run(journal, reference)))
+        yield from map(record_of, find_runs(reference, store or DEFAULT_STORE))
 
 
 def diagnose(source: str | Path | RunRecord, *, store: str | Path | None = None) -> Diagnosis:
@@ -65,7 +51,9 @@ def diagnose(source: str | Path | RunRecord, *, store: str | Path | None = None)
         return examine(source)
     records = list(read_runs(source, store=store))
     if len(records) != 1:
-        raise UsageError(f"{source} holds {len(records)} runs; use diagnose_all")
+        raise UsageError(
+            f"{source} holds {len(records)} runs; read them with harness.diagnosing.diagnose_all"
+        )
     return examine(records[0])
 
 

@@ -6,6 +6,7 @@ journal, and whatever is computed from the journal needs no care of its own.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,9 @@ from harness.messages import Image, Message, Part, Reasoning, Text, ToolCall, To
 from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Retrying, Transcript
 from harness.redaction import Redactor
 from harness.tools.port import AskPerson, CallContext, InputRequired, Inquiry, InquiryAnswer, Tool, ToolOutput
+
+MOST_KEPT = 2_000
+"""Guarded tools that are kept for further agents."""
 
 
 class GuardedTools:
@@ -56,13 +60,16 @@ class ToolGuard:
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
-        self._guarded: dict[int, tuple[Tool, Tool]] = {}
+        self._guarded: OrderedDict[int, tuple[Tool, Tool]] = OrderedDict()
+        """The newest only: servers of a single run or agent bring tools of their own, and go."""
 
     def tool(self, tool: Tool) -> Tool:
         """Return the tool with everything redacted that its server says."""
         known = self._guarded.get(id(tool))
         if known is None:
             known = self._guarded[id(tool)] = (tool, self._made(tool))
+            if len(self._guarded) > MOST_KEPT:
+                self._guarded.popitem(last=False)
         return known[1]
 
     def _made(self, tool: Tool) -> Tool:

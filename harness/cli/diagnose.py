@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,13 +11,14 @@ from typing import Any
 
 import orjson
 
+from harness.cli.store import store_name
 from harness.cli.terminal import count, dollars, one_line, plain
 from harness.contracts import Contract, ContractError, parse_contract
 from harness.diagnosing import diagnose_all
 from harness.diagnosis import Diagnosis, Finding
+from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES
 from harness.errors import UsageError
-from harness.opening import DEFAULT_STORE
 from harness.views import json_line
 
 _WIDTH = 160
@@ -43,6 +43,7 @@ class DiagnoseRequest:
 def diagnose_sources(request: DiagnoseRequest) -> int:
     """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says."""
     threshold = _threshold(request.fail_on)
+    _check_detectors(request.detectors)
     known = _read_baseline(request.baseline) if request.baseline else frozenset[str]()
     prints: Counter[str] = Counter()
     failed = False
@@ -61,7 +62,7 @@ def diagnose_sources(request: DiagnoseRequest) -> int:
 
 
 def _diagnoses(request: DiagnoseRequest) -> Iterator[tuple[str, Diagnosis]]:
-    store = request.store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE
+    store = store_name(request.store)
     contracts = _read_contracts(request.order) if request.order else []
     for source in request.sources:
         for diagnosis in diagnose_all(source, store=store, contracts=contracts):
@@ -90,6 +91,14 @@ def _threshold(fail_on: str | None) -> int:
     if fail_on not in SEVERITIES:
         raise UsageError(f"--fail-on {fail_on}: it is one of {', '.join(SEVERITIES)}")
     return SEVERITIES.index(fail_on)
+
+
+def _check_detectors(names: Sequence[str]) -> None:
+    known = {detector.name: detector.promise for detector in DETECTORS}
+    for name in names:
+        if name not in known:
+            listed = "\n".join(f"  {one:22s} {promise}" for one, promise in known.items())
+            raise UsageError(f"--detector {name}: there is none of that name; there are:\n{listed}")
 
 
 def _wanted(finding: Finding, detectors: Sequence[str]) -> bool:

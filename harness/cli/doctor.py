@@ -12,10 +12,10 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Literal
 
+from harness.cli.store import store_name
 from harness.errors import HarnessError
 from harness.journal import open_journal
 from harness.models.tokens import token_counter
-from harness.opening import DEFAULT_STORE
 from harness.team import agent_library
 from harness.version import version
 from harness.views import json_line
@@ -40,7 +40,7 @@ def examine(store: str | None, *, as_json: bool) -> int:
     findings = [
         check() for check in (_python, _packages, _sqlite, _search, _tokens, _library, _node, _telemetry)
     ]
-    findings.append(_store(store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE))
+    findings.append(_store(store_name(store)))
     if as_json:
         print(json_line([{"subject": f.subject, "verdict": f.verdict, "text": f.text} for f in findings]))
     else:

@@ -66,7 +66,10 @@ def show(
     json: Json = False,
     events: Annotated[bool, typer.Option("--events", help="List every event.")] = False,
     windows: Annotated[
-        bool, typer.Option("--windows", help="Show what stands in each agent's window.")
+        bool,
+        typer.Option(
+            "--windows", help="Show the ledger: what filled each agent's window, and how often it was sent."
+        ),
     ] = False,
 ) -> None:
     """Show a run: its task, agents, plan, tool calls, answer and cost."""

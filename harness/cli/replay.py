@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 
 import anyio
 
+from harness.cli.store import store_name
 from harness.cli.terminal import count, plain
-from harness.opening import DEFAULT_STORE
 from harness.replaying import Replayed, find_runs, replay_run
 from harness.views import json_line
 
 
 def replay_runs(reference: str, store: str | None, against: str | None, *, as_json: bool) -> int:
     """Replay a run or a bundle; return 0 if everything was as recorded, else 1."""
-    runs = find_runs(reference, store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    runs = find_runs(reference, store_name(store))
 
     async def main() -> list[Replayed]:
         return [await replay_run(recorded, against=against) for recorded in runs]

@@ -48,7 +48,12 @@ class Filter:
 
 def open_store(store: str | None, *, write: bool = False) -> Journal:
     """Open the store that the options and the environment name."""
-    return open_journal(store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE, write=write)
+    return open_journal(store_name(store), write=write)
+
+
+def store_name(store: str | None) -> str:
+    """Return the store that the options and the environment name."""
+    return store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE
 
 
 def status_of(summary: RunSummary) -> str:
@@ -158,7 +163,7 @@ def _beyond(doomed: Sequence[RunSummary], size: int, max_size: int) -> list[RunS
 
 
 def _size_of(store: str | None) -> int:
-    path = Path(store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    path = Path(store_name(store))
     if path.is_dir():
         return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     if path.is_file():

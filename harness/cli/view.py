@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import webbrowser
 from pathlib import Path
 
+from harness.cli.store import store_name
 from harness.cli.terminal import plain
 from harness.diagnosing import read_runs
 from harness.diagnosis import Diagnosis, examine
 from harness.errors import UsageError
-from harness.opening import DEFAULT_STORE
 from harness.viewer import page
 
 _UNSAFE = re.compile(r"[^\w.-]+")
@@ -42,7 +41,7 @@ def view_run(
 
 def _diagnose(reference: str, store: str | None) -> Diagnosis:
     """Return the diagnosis of a run; of a file that holds several, of the first."""
-    runs = read_runs(reference, store=store or os.environ.get("HARNESS_STORE") or DEFAULT_STORE)
+    runs = read_runs(reference, store=store_name(store))
     first = next(runs, None)
     if first is None:
         raise UsageError(f"{reference} holds no run")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
@@ -173,7 +173,7 @@ def _with_agent(case: Case, suspect: Suspect) -> Suspect:
         weight = min(0.95, weight + 0.1)
     if agent is not None and agent.status in ("done", "partial") and agent.parent:
         weight *= 0.6
-    return Suspect(suspect.agent, suspect.turn, suspect.why, weight, suspect.chain, suspect.call)
+    return replace(suspect, weight=weight)
 
 
 def _turns_in_order(case: Case) -> Iterable[Turn]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 from harness.diagnosis.case import AgentCase, Case
 from harness.diagnosis.findings import Price, Quote, Severity
@@ -32,6 +33,28 @@ def price(case: AgentCase, entries: Iterable[tuple[Entry, int]], *, action: str 
     tokens = sum(case.cost(entry, since=since) for entry, since in entries)
     rate = case.case.usd_per_token
     return Price(tokens=tokens, usd=tokens * rate if rate else None, action=action)
+
+
+def change(case: AgentCase, path: str, value: object) -> dict[str, object]:
+    """Return a change of what the team file says of an agent; none where there is no team file.
+
+    A list is added to the one that stands there, if `path` names one already.
+    """
+    agents = case.case.record.team.get("agents")
+    if not isinstance(agents, Mapping):
+        return {}
+    said: object = cast("Mapping[str, object]", agents).get(case.agent.name)
+    for key in path.split("."):
+        said = cast("Mapping[str, object]", said).get(key) if isinstance(said, Mapping) else None
+    if isinstance(value, list) and isinstance(said, list) and path != "tools":
+        there = cast("list[object]", said)
+        value = [*there, *(one for one in cast("list[object]", value) if one not in there)]
+    return {f"agents.{case.agent.name}.{path}": value}
+
+
+def quote_call(call: Call) -> Quote:
+    """Return a call as it was written."""
+    return Quote(call.key, f"{call.tool} {call.arguments}"[:_QUOTED])
 
 
 def quote(entry: Entry, about: str = "") -> Quote:

@@ -351,7 +351,13 @@ def test_diagnose_tells_what_is_wrong_and_fails_only_for_what_is_new(folder: Pat
 
 
 @pytest.mark.parametrize(
-    "arguments", [("no-such.json",), ("last", "--fail-on", "bad"), ("last", "--baseline", "none.json")]
+    "arguments",
+    [
+        ("no-such.json",),
+        ("last", "--fail-on", "bad"),
+        ("last", "--baseline", "none.json"),
+        ("last", "--detector", "lop"),
+    ],
 )
 def test_diagnose_says_what_it_cannot_read(folder: Path, arguments: tuple[str, ...]):
     harness("run", "team.yaml", "Where is X?", cwd=folder)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import changes_state, weight
+from harness.diagnosis.weighing import change, changes_state, quote_call, weight
 from harness.messages import canonical_arguments
 from harness.record import Call, Turn
 from harness.record.effects import access_of
@@ -52,11 +52,11 @@ def _loop(case: AgentCase, calls: list[Call]) -> Iterable[Finding]:
             turns=tuple(dict.fromkeys(call.turn for call in calls)),
             calls=tuple(call.key for call in calls),
         ),
-        evidence=(Quote(first.key, first.arguments[:200]), Quote(first.key, (first.result or "")[:200])),
+        evidence=(quote_call(first), Quote(first.key, (first.result or "")[:200])),
         price=Price(tokens=tokens, turns=len({call.turn for call in lost})),
         remedy=Remedy(
             text="refuse identical calls",
-            patch={f"agents.{case.agent.name}.order": ["at most 2 identical calls"]},
+            patch=change(case, "order", ["at most 2 identical calls"]),
         ),
         subject=f"{first.tool} {first.arguments}",
     )
@@ -102,11 +102,11 @@ def _cycle(case: AgentCase, calls: list[Call], length: int) -> Finding:
             turns=tuple(dict.fromkeys(call.turn for call in calls)),
             calls=tuple(call.key for call in calls),
         ),
-        evidence=tuple(Quote(call.key, f"{call.tool} {call.arguments[:160]}") for call in calls[:length]),
+        evidence=tuple(quote_call(call) for call in calls[:length]),
         price=Price(tokens=_tokens_of_turns(case, lost), turns=len(lost)),
         remedy=Remedy(
             text="refuse identical calls, so that it has to go about it in another way",
-            patch={f"agents.{case.agent.name}.order": ["at most 2 identical calls"]},
+            patch=change(case, "order", ["at most 2 identical calls"]),
         ),
         subject=names,
     )
@@ -172,7 +172,7 @@ def _serialised(case: AgentCase, chain: Sequence[Turn]) -> Iterable[Finding]:
             turns=tuple(turn.number for turn in chain),
             calls=tuple(call.key for call in calls),
         ),
-        evidence=tuple(Quote(call.key, f"{call.tool} {call.arguments[:160]}") for call in calls[:4]),
+        evidence=tuple(quote_call(call) for call in calls[:4]),
         price=Price(
             tokens=tokens,
             turns=len(later),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from harness.diagnosis.assertions import is_asserted_only, is_identifier
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.pollution.content import is_asserted_only, may_be_poison
-from harness.diagnosis.weighing import quote
+from harness.diagnosis.weighing import change, quote, quote_call
 from harness.record import Call, Entry
 from harness.record.effects import access_of
-from harness.record.values import argument_values, is_distinctive
+from harness.record.values import argument_values
 
 SOON = 12
 """Turns after a call within which its argument's value is looked for in a later result."""
@@ -22,33 +21,11 @@ _NOT_FOUND = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A value that one call's result brought and another's arguments hold."""
-
-    source: str
-    """Key of the call whose result it first stood in."""
-    target: str
-    value: str
-    argument: str
-
-
-def data_flow(case: AgentCase) -> list[Flow]:
-    """Return which calls of an agent fed which, by the distinctive values that went from one to the other."""
-    flows: list[Flow] = []
-    for call in case.agent.calls():
-        for path, value in argument_values(call.arguments).items():
-            source = case.uses.introduced.get(value) if is_distinctive(value) else None
-            if source is not None and source.call and source.call != call.key and source.turn < call.turn:
-                flows.append(Flow(source.call, call.key, value, path))
-    return flows
-
-
 def used_before_available(case: AgentCase) -> Iterable[Finding]:
     """Yield calls whose argument only a result that came beside or after them brought."""
     for call in case.agent.calls():
         for path, value in argument_values(call.arguments).items():
-            if not may_be_poison(path, value):
+            if not is_identifier(path, value):
                 continue
             later = _first_shown_later(case, call, value)
             if later is None:
@@ -65,16 +42,12 @@ def used_before_available(case: AgentCase) -> Iterable[Finding]:
                     calls=(call.key, later.call),
                     entries=(later.id,),
                 ),
-                evidence=(Quote(call.key, call.arguments[:200]), quote(later, value)),
+                evidence=(quote_call(call), quote(later, value)),
                 price=Price(turns=1, action=f"{call.tool} {call.arguments[:120]}"),
                 confidence=0.9,
                 remedy=Remedy(
                     text="let the one come before the other",
-                    patch={
-                        f"agents.{case.agent.name}.order": [
-                            f"{case.case.calls[later.call].tool} before {call.tool}"
-                        ]
-                    },
+                    patch=change(case, "order", [f"{case.case.calls[later.call].tool} before {call.tool}"]),
                 ),
                 subject=f"{call.tool} {path}",
             )
@@ -100,7 +73,7 @@ def unsupported_arguments(case: AgentCase) -> Iterable[Finding]:
         if access_of(call) == "write" and not call.is_error:
             continue
         for path, value in argument_values(call.arguments).items():
-            if (call.tool, value) in seen or not may_be_poison(path, value):
+            if (call.tool, value) in seen or not is_identifier(path, value):
                 continue
             source = case.uses.introduced.get(value)
             if source is None or not is_asserted_only(case, value, source, before=call):
@@ -115,7 +88,7 @@ def unsupported_arguments(case: AgentCase) -> Iterable[Finding]:
                 f"{call.tool} was called in turn {call.turn} with {path} = {value!r}, which stands in nothing that "
                 f"{case.agent.name} was told or shown",
                 Where(agent=case.agent.path, turns=(call.turn,), calls=(call.key,), entries=(source.id,)),
-                evidence=(Quote(call.key, call.arguments[:200]), Quote(call.key, (call.result or "")[:200])),
+                evidence=(quote_call(call), Quote(call.key, (call.result or "")[:200])),
                 price=Price(turns=1, action=f"{call.tool} {call.arguments[:120]}"),
                 confidence=0.9 if missed else 0.6,
                 remedy=Remedy(text="have it look the value up first, or give it in the brief"),

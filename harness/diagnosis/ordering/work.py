@@ -10,6 +10,7 @@ from typing import Any, cast
 from harness.contracts import Contract, ContractError, parse_contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.diagnosis.weighing import quote_call
 from harness.messages import canonical_arguments
 from harness.record import AgentRecord, Call, judge_order
 from harness.record.values import argument_values, values_and_words
@@ -53,7 +54,7 @@ def unverified_edits(case: Case) -> Iterable[Finding]:
             turns=(last.turn,),
             calls=tuple(call.key for call in reversed(edits)),
         ),
-        evidence=tuple(Quote(call.key, f"{call.tool} {call.arguments[:160]}") for call in edits[-3:]),
+        evidence=tuple(quote_call(call) for call in edits[-3:]),
         price=Price(action="the answer rests on work that nothing checked"),
         confidence=0.9,
         remedy=Remedy(

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import orjson
 
+from harness.diagnosis.assertions import is_asserted_only, is_identifier
 from harness.diagnosis.case import AgentCase, Case, Detector
-from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import Changes, price, quote, used_share, weight
+from harness.diagnosis.findings import Finding, Price, Remedy, Where
+from harness.diagnosis.weighing import Changes, price, quote, quote_call, used_share, weight
 from harness.record import AgentRecord, Call, Entry
 from harness.record.effects import access_of
 from harness.record.values import argument_values, is_distinctive, tokens
@@ -24,12 +25,6 @@ REPORT_USED = 0.2
 POISONED_CALLS = 2
 
 _DECLARED = ("system", "task", "brief", "session", "summary", "tool:", "report:")
-_FREE_TEXT = re.compile(
-    r"(content|text|query|message|body|command|code|thought|reason|summary|description|answer|prompt|objective"
-    r"|expected|boundaries|sources|title|note|new_str|old_str|patch|expression)",
-    re.IGNORECASE,
-)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}:\d{2}.*")
 _LINE = re.compile(r"^[ \t>*-]*([A-Za-z][\w .-]{1,40}?)\s*[:=]\s*([^\s{\[][^\n]{0,60})$", re.MULTILINE)
 
 
@@ -130,7 +125,9 @@ def report_bloat(case: AgentCase) -> Iterable[Finding]:
             confidence=0.8,
             remedy=Remedy(
                 text="ask for a shorter report",
-                patch={f"agents.{name}.report.max_tokens": max(200, entry.size // 4)},
+                patch={f"agents.{name}.report.max_tokens": max(200, entry.size // 4)}
+                if case.case.record.team
+                else {},
             ),
             subject=name,
         )
@@ -226,7 +223,7 @@ def poisoning(case: AgentCase) -> Iterable[Finding]:
     uses: dict[str, list[tuple[Call, str]]] = defaultdict(list)
     for call in case.agent.calls():
         for path, value in argument_values(call.arguments).items():
-            if may_be_poison(path, value):
+            if is_identifier(path, value):
                 uses[value].append((call, path))
     for value, places in uses.items():
         source = case.uses.introduced.get(value)
@@ -249,48 +246,13 @@ def poisoning(case: AgentCase) -> Iterable[Finding]:
             ),
             evidence=(
                 quote(source, value),
-                *(Quote(call.key, call.arguments[:200]) for call, _ in places[:2]),
+                *(quote_call(call) for call, _ in places[:2]),
             ),
             price=Price(turns=len(turns), action=f"{places[0][0].tool} with {places[0][1]} = {value!r}"),
             confidence=0.8,
             remedy=Remedy(text="have it look the value up before it acts on it"),
             subject=f"{places[0][0].tool} {places[0][1]}",
         )
-
-
-def may_be_poison(path: str, value: str) -> bool:
-    """Return whether an argument is an identifier that has to come from somewhere, and no text or date."""
-    leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
-    is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
-    return is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and "/" not in value
-
-
-def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:
-    """Return whether only the agent itself said a value, and did not make it of what it had observed.
-
-    Args:
-        source: The entry that first held it.
-        before: Look only at what was observed before this call was made.
-    """
-    if source.message.role != "assistant" or _is_computed(case, value, source):
-        return False
-    if any(value.encode() in tool.encoded for tool in case.agent.tools or ()):
-        return False
-    observed = case.uses.observed(value)
-    return not any(before is None or (entry.first and entry.first <= before.turn) for entry in observed)
-
-
-def _is_computed(case: AgentCase, value: str, source: Entry) -> bool:
-    """Return whether a value is made of parts that were observed before."""
-    known = case.uses.introduced
-    if re.fullmatch(r"[\d.,-]+", value):
-        return len(value.replace(".", "").replace("-", "")) < 6
-    parts = [part for part in re.split(r"[-_.:@#]", value) if len(part) > 2]
-    earlier = [known.get(part) for part in parts]
-    if len(parts) > 1 and all(one is not None and one.number < source.number for one in earlier):
-        return True
-    others = {value.lower(), value.upper()} - {value}
-    return any(other in known and known[other].number < source.number for other in others)
 
 
 CONTENT = (

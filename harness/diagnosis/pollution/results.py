@@ -10,6 +10,7 @@ from harness.diagnosis.findings import Finding, Remedy, Where
 from harness.diagnosis.weighing import (
     Changes,
     by_request,
+    change,
     changes_state,
     price,
     quote,
@@ -56,7 +57,7 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
             confidence=0.8,
             remedy=Remedy(
                 text="clear old results, or ask for less",
-                patch={f"agents.{case.agent.name}.context.strategies": ["clear_results"]},
+                patch=change(case, "context.strategies", ["clear_results"]),
             ),
             subject=tool,
         )
@@ -92,7 +93,7 @@ def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
             price=spent,
             remedy=Remedy(
                 text="forbid the repetition",
-                patch={f"agents.{case.agent.name}.order": ["at most 2 identical calls"]},
+                patch=change(case, "order", ["at most 2 identical calls"]),
             ),
             subject=f"{tool} {calls[0].arguments}",
         )
@@ -127,7 +128,7 @@ def superseded_results(case: AgentCase) -> Iterable[Finding]:
             price=spent,
             remedy=Remedy(
                 text="drop superseded reads",
-                patch={f"agents.{case.agent.name}.context.strategies": ["drop_superseded"]},
+                patch=change(case, "context.strategies", ["drop_superseded"]),
             ),
             subject=f"{old.tool} {old.arguments}",
         )
@@ -175,7 +176,7 @@ def stale_arguments(case: AgentCase) -> Iterable[Finding]:
                 confidence=0.9,
                 remedy=Remedy(
                     text="drop superseded reads before the model can act on them",
-                    patch={f"agents.{case.agent.name}.context.strategies": ["drop_superseded"]},
+                    patch=change(case, "context.strategies", ["drop_superseded"]),
                 ),
                 subject=f"{call.tool} {path}",
             )
@@ -225,7 +226,7 @@ def oversized_results(case: AgentCase) -> Iterable[Finding]:
             confidence=0.9,
             remedy=Remedy(
                 text="ask the tool for less, or offload large results",
-                patch={f"agents.{case.agent.name}.context.strategies": [{"offload": {"above": "2k"}}]},
+                patch=change(case, "context.strategies", [{"offload": {"above": "2k"}}]),
             ),
             subject=tool,
         )

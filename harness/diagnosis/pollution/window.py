@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from harness.diagnosis.case import AgentCase, Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import price, quote, weight
+from harness.diagnosis.weighing import change, price, quote, quote_call, weight
 from harness.record import Call, Entry
 from harness.record.values import argument_values, is_distinctive
 
@@ -40,7 +40,7 @@ def tool_overhead(case: AgentCase) -> Iterable[Finding]:
             Quote(line.tool, f"{line.tool}: {line.size:,} tokens, never called") for line in unused[:8]
         ),
         price=Price(tokens=tokens),
-        remedy=Remedy(text="offer only what is used", patch={f"agents.{case.agent.name}.tools": called}),
+        remedy=Remedy(text="offer only what is used", patch=change(case, "tools", called)),
         subject="tools",
     )
 
@@ -76,7 +76,7 @@ def error_residue(case: AgentCase) -> Iterable[Finding]:
             price=spent,
             remedy=Remedy(
                 text="clear old results",
-                patch={f"agents.{case.agent.name}.context.strategies": ["clear_results"]},
+                patch=change(case, "context.strategies", ["clear_results"]),
             ),
             subject=tool,
         )
@@ -160,7 +160,8 @@ def window_pressure(case: AgentCase) -> Iterable[Finding]:
         Where(agent=case.agent.path, turns=tuple(line.turn.number for line in near)),
         price=Price(tokens=sum(line.total for line in near)),
         remedy=Remedy(
-            text="make room before it is needed", patch={f"agents.{case.agent.name}.context.compact_at": 0.7}
+            text="make room before it is needed",
+            patch=change(case, "context.compact_at", 0.7),
         ),
         subject="window",
     )
@@ -192,7 +193,7 @@ def lost_identifiers(case: AgentCase) -> Iterable[Finding]:
                 calls=tuple(one.key for one, _, _ in places),
                 entries=(entry.id,),
             ),
-            evidence=(quote(entry, value), Quote(call.key, call.arguments[:200])),
+            evidence=(quote(entry, value), quote_call(call)),
             price=Price(turns=1, action=f"{call.tool} without it in sight"),
             confidence=0.8,
             remedy=Remedy(text="pin it, keep more results, or name it in the summary"),
