@@ -12,9 +12,9 @@ import harness
 from harness.diagnosis import examine
 from harness.events import Recorded
 from harness.foreign import read_records
+from harness.messages import canonical_arguments
 from harness.opening import open_journal
 from harness.record import RunRecord, record_of
-from harness.record.building import canonical
 from harness.tracing import ContentCapture, encode_line
 from harness.tracing.export import export_run
 
@@ -49,7 +49,15 @@ def windows(record: RunRecord) -> dict[str, Any]:
 
 def calls(record: RunRecord) -> list[Any]:
     return [
-        (call.key, call.id, call.tool, canonical(call.arguments), call.result, call.is_error, call.children)
+        (
+            call.key,
+            call.id,
+            call.tool,
+            canonical_arguments(call.arguments),
+            call.result,
+            call.is_error,
+            call.children,
+        )
         for call in record.calls.values()
     ]
 
