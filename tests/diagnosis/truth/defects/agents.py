@@ -101,10 +101,12 @@ def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
 
 def report_bloat(script: Script, mint: Mint, size: Size) -> Injected | None:
     """A report of which the parent uses a few words."""
-    children = [agent for agent in script.agents if agent.parent_call]
+    # The last report is followed by the answer only, and a long one that is used is not to become a part of this.
+    children = [agent for agent in script.agents if agent.parent_call][:-1]
+    children = [agent for agent in children if len(agent.report) < 2500]
     if not children:
         return None
-    child = mint.choice(children[: max(1, len(children) - 1)])
+    child = mint.choice(children)
     report = f"{child.report}\n\n{mint.invented(by_size(size, 2500, 6000, 15000))}"
     turns = list(child.turns)
     turns[-1] = replace(turns[-1], text=report)
