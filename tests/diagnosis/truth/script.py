@@ -168,7 +168,7 @@ class Script:
         if not agent.parent_call:
             return replace(script, task=f"{script.task}\n{text}")
         asked = next(one for one in self.agent(agent.parent).calls() if one.id == agent.parent_call)
-        objective = f"{asked.arguments['objective']}\n{text}"
+        objective = f"{asked.arguments.get('objective', '')}\n{text}"
         script = script.change_call(
             agent.parent, asked.id, arguments={**asked.arguments, "objective": objective}
         )

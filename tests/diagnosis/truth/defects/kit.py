@@ -89,8 +89,8 @@ class Stage:
         """Return a position among the turns that follows a turn with calls."""
         turns = self.agent.turns
         span = range(max(1, int(len(turns) * low)), max(2, int(len(turns) * high) + 1))
-        good = [at for at in span if at < len(turns) and turns[at - 1].calls]
-        return self.mint.choice(good or [max(1, len(turns) - 1)])
+        good = [at for at in span if at < len(turns) - 1 and turns[at - 1].calls]
+        return self.mint.choice(good or [max(1, len(turns) - 2)])
 
     def after(self, position: int, far: int) -> int:
         """Return a position `far` turns behind another, before the last turn."""

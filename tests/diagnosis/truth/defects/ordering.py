@@ -21,9 +21,9 @@ def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
 def _contract(at: Stage, rule: str) -> None:
     """Give the agent a contract in the team file."""
     agents = dict(at.script.team.get("agents", {}))
-    rules = agents.get(at.agent.name, {}).get("order", [])
-    agents[at.agent.name] = {"order": [*rules, rule]}
-    at.script = replace(at.script, team={"agents": agents})
+    agent = agents.get(at.agent.name, {})
+    agents[at.agent.name] = {**agent, "order": [*agent.get("order", ()), rule]}
+    at.script = replace(at.script, team={**at.script.team, "agents": agents})
 
 
 def order_contract(script: Script, mint: Mint, size: Size) -> Injected | None:

@@ -97,16 +97,16 @@ def read_after_write(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint)
     if at is None:
         return None
-    key, text, more = at.key(), mint.invented(120), mint.invented(40)
+    key, text, more = at.key(), mint.invented(40), mint.invented(20)
     at.tell(f"{key} is to end so: {more}")
     pen = at.pen()
-    pen.does(at.theme.read, {at.theme.key: key}, text)
+    old = pen.does(at.theme.read, {at.theme.key: key}, text)
     pen.does(at.theme.write, {at.theme.key: key, "content": f"{text} {more}"}, f"{key} changed")
     pen.does(at.theme.read, {at.theme.key: key}, f"{text} {more}")
     spot = at.spot()
     at.put(spot, pen.turns)
     at.say(spot + 3, f"{key} now ends so: {more}")
-    return at.finish()
+    return at.finish().knows(Label("superseded-result", at.path, frozenset({old.id})))
 
 
 def polling(script: Script, mint: Mint) -> Script | None:
@@ -272,7 +272,7 @@ def few_spare_tools(script: Script, mint: Mint) -> Script | None:
 
 def error_residue(script: Script, mint: Mint, size: Size) -> Injected | None:
     """The trace of a failure that was mended at once stays in the window."""
-    at = stage(script, mint, turns=6)
+    at = stage(script, mint, turns=10)
     if at is None:
         return None
     key, right = at.key(), at.key()

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 from harness.messages import Message, Text, ToolResult, user
+from harness.record import keep_ledger
 
 from ..building import build
 from ..prose import Mint, sentence_of
@@ -110,18 +111,21 @@ def window_pressure(script: Script, mint: Mint, size: Size) -> Injected | None:
     if at is None:
         return None
     fill = {"small": 0.93, "medium": 0.96, "large": 0.99}[size]
-    largest = max(turn.reported or 0 for turn in build(script).record.agents[at.path].turns)
-    changed = replace(at.agent, context_window=int(largest / fill))
+    changed = replace(at.agent, context_window=int(_largest(script, at.path) / fill))
     return Injected(script.with_agent(changed), (Label("window-pressure", at.path),))
 
 
 def half_full(script: Script, mint: Mint) -> Script | None:
     """A window that is filled to the half."""
-    record = build(script).record
     for agent in script.agents:
-        largest = max((turn.reported or 0 for turn in record.agents[agent.path].turns), default=0)
-        script = script.with_agent(replace(agent, context_window=max(1000, largest * 2)))
+        size = max(1000, _largest(script, agent.path) * 2)
+        script = script.with_agent(replace(agent, context_window=size))
     return script
+
+
+def _largest(script: Script, path: str) -> int:
+    """Return the tokens of an agent's largest request."""
+    return max((line.total for line in keep_ledger(build(script).record).turns[path]), default=0)
 
 
 # --- lost-identifier ---
