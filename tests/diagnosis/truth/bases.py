@@ -35,7 +35,7 @@ _QUESTIONS = (
     "Which rights does the licence give?",
 )
 
-_PLAYED = ("coding", "research", "incident", "pipeline")
+_PLAYED = ("coding", "pipeline", "research", "incident")
 """The families in which nobody speaks in the middle of a run."""
 
 
@@ -89,8 +89,8 @@ def _served(seed: int) -> RunRecord:
 
 BASES: dict[str, Callable[[int], Script]] = {
     **FAMILIES,
-    **{f"{one}, carried out": partial(_of_record, partial(_journaled, one), one) for one in _PLAYED},
-    **{f"{one}, exported": partial(_of_record, partial(_exported, one), one) for one in _PLAYED},
+    **{f"{one}, carried out": partial(_of_record, partial(_journaled, one), one) for one in _PLAYED[::2]},
+    **{f"{one}, exported": partial(_of_record, partial(_exported, one), one) for one in _PLAYED[1::2]},
     "airline": partial(_of_record, _served, "airline"),
 }
 BASES = {name: cache(make) for name, make in BASES.items()}

@@ -128,6 +128,9 @@ class Script:
     lacks: frozenset[str] = frozenset()
     """Facets that the source does not carry."""
 
+    def carries(self, facet: str) -> bool:
+        return facet not in self.lacks
+
     def agent(self, path: str) -> Agent:
         return next(agent for agent in self.agents if agent.path == path)
 

@@ -10,7 +10,7 @@ from harness.messages import user
 from ..building import build
 from ..prose import Mint, sentence_of
 from ..script import Agent, Call, Extra, Injected, Label, Script, Size
-from .kit import Stage, by_size, stage
+from .kit import THEMES, Stage, by_size
 
 
 def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
@@ -28,12 +28,12 @@ def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
 def leakage(script: Script, mint: Mint, size: Size) -> Injected | None:
     """What one sub-agent read stands in another one's window, word for word or rewritten."""
     pair = _siblings(script, mint)
-    theme = stage(script, mint)
-    if pair is None or theme is None:
+    if pair is None:
         return None
+    theme = mint.choice(THEMES)
     source, target = pair
     text = mint.invented(by_size(size, 150, 400, 1200))
-    at = Stage(script, mint, source.path, theme.theme)
+    at = Stage(script, mint, source.path, theme)
     pen = at.pen()
     read = pen.does(at.theme.read, {at.theme.key: at.key()}, text)
     spot = at.spot(0.1, 0.3)
@@ -70,13 +70,13 @@ def _rewritten(text: str, mint: Mint) -> str:
 def same_document(script: Script, mint: Mint) -> Script | None:
     """Two sub-agents read the same document, each with its own call."""
     pair = _siblings(script, mint)
-    theme = stage(script, mint)
-    if pair is None or theme is None:
+    if pair is None:
         return None
+    theme = mint.choice(THEMES)
     text = mint.invented(200)
     key = mint.code_of("DOC")
     for agent in pair:
-        at = Stage(script, mint, agent.path, theme.theme)
+        at = Stage(script, mint, agent.path, theme)
         at.tell(f"{key} says more about it.")
         pen = at.pen()
         pen.does(at.theme.read, {at.theme.key: key}, text)
