@@ -278,7 +278,8 @@ def diagnose(
         typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
     ] = None,
     mine: Annotated[
-        bool, typer.Option("--mine", help="Propose `order:` contracts that the runs keep, instead of findings.")
+        bool,
+        typer.Option("--mine", help="Propose `order:` contracts that the runs keep, instead of findings."),
     ] = False,
     fdr: Annotated[
         float, typer.Option(metavar="RATE", help="With --mine: how many proposals may be chance, as a rate.")
@@ -287,7 +288,8 @@ def diagnose(
         int, typer.Option(min=1, help="With --mine: in how many runs a contract must have something to say.")
     ] = 10,
     failed_too: Annotated[
-        bool, typer.Option("--failed-too", help="With --mine: learn from runs that failed or were stopped, too.")
+        bool,
+        typer.Option("--failed-too", help="With --mine: learn from runs that failed or were stopped, too."),
     ] = False,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.

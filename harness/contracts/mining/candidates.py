@@ -45,9 +45,7 @@ class _Pair:
     side: Side
 
     def text(self, form: str) -> str:
-        first, second = (
-            (self.wanted, self.wanting) if self.side == "before" else (self.wanting, self.wanted)
-        )
+        first, second = (self.wanted, self.wanting) if self.side == "before" else (self.wanting, self.wanted)
         return form.format(a=first, b=second)
 
 
@@ -124,7 +122,9 @@ def _tied(pair: _Pair, path: str, source: str, counts: Counts) -> float:
     log_p = chance.tied(_fitting(values, offered))
     if log_p == -inf:
         return log_p
-    order = sum(chance.grouped(_groups(pair, path, source, index, counts)) for index in counts.of[pair.wanting])
+    order = sum(
+        chance.grouped(_groups(pair, path, source, index, counts)) for index in counts.of[pair.wanting]
+    )
     # Values that have no partner are broken whatever the order, but it is the tie that says so.
     return max(log_p, order)
 

@@ -82,6 +82,15 @@ def _pair(contract: Contract) -> tuple[str, str]:
     return contract.first.phrase, contract.second.phrase if contract.second else ""
 
 
+def _ends(contract: Contract, *, linked: bool = True) -> tuple[object, object]:
+    """Return the calls it leads from and to; where it is linked, with what ties them."""
+    first, second = _pair(contract)
+    link = contract.link
+    if link is None or not linked:
+        return first, second
+    return (first, link.of_first, link.from_result), (second, link.of_second, False)
+
+
 class _Said:
     """Contracts that are said already."""
 
@@ -121,32 +130,22 @@ class _Said:
 
     def _leads(self, contract: Contract) -> bool:
         """Return whether it follows from others, each of which begins where the one before ends."""
-        link = contract.link
-        if link is not None and link.of_first != link.of_second:
-            return False
-        start, goal = _pair(contract)
+        start, goal = _ends(contract)
         seen, pending = {start}, [start]
         while pending:
-            for one in self._steps(contract, link, pending.pop()):
-                if one == goal:
-                    return True
-                if one not in seen:
-                    seen.add(one)
-                    pending.append(one)
-        return False
-
-    def _steps(self, contract: Contract, link: Link | None, tool: str) -> Iterator[str]:
-        for other in self._contracts:
-            first, second = _pair(other)
-            same = other.template.parts == contract.template.parts and first == tool
-            if same and (link is None or other.link == link):
-                yield second
+            place = pending.pop()
+            for other in self._contracts:
+                if other.template.parts != contract.template.parts:
+                    continue
+                begin, end = _ends(other, linked=contract.link is not None)
+                if begin == place and end not in seen:
+                    seen.add(end)
+                    pending.append(end)
+        return goal in seen
 
     def _tools(self, *templates: t.Template, number: int) -> frozenset[str]:
         return frozenset(
-            one.first.phrase
-            for one in self._contracts
-            if one.template in templates and one.number == number
+            one.first.phrase for one in self._contracts if one.template in templates and one.number == number
         )
 
     @cached_property
