@@ -72,8 +72,8 @@ def _view(mining: Mining, request: MineRequest) -> dict[str, Any]:
                 "support": round(one.runs / mining.runs, 4),
                 "activations": one.activations,
                 "broken": 0,
-                "p": one.p,
-                "q": one.q,
+                "p": float(f"{one.p:.3g}"),
+                "q": float(f"{one.q:.3g}"),
             }
             for agent, proposals in mining.order.items()
             for one in proposals

@@ -67,7 +67,7 @@ def mine(scopes: Sequence[Scope], *, rate: float = 0.05, least: int = 10) -> Min
     found: dict[str, list[Proposal]] = {}
     for (scope, candidate, contract, activations), log_q in zip(kept, rates, strict=True):
         if log_q <= log(rate):
-            one = Proposal(contract, candidate.runs, activations, exp(candidate.log_p), exp(log_q))
+            one = Proposal(contract, candidate.runs, activations, _plain(candidate.log_p), _plain(log_q))
             found.setdefault(scope.name, []).append(one)
     proposals = {scope.name: _told(found.get(scope.name, ()), scope) for scope in scopes}
     needed = max(least, chance.traces_needed(possible, rate))
@@ -95,3 +95,8 @@ def _activations(contract: Contract, traces: Sequence[Trace]) -> int:
             return 0
         activations += verdict.activations
     return activations
+
+
+def _plain(log_p: float) -> float:
+    """Return a probability that is not too small for a number."""
+    return exp(max(log_p, -690.0))

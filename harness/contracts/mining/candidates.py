@@ -61,11 +61,11 @@ def _all(scope: Scope, counts: Counts) -> Iterator[Candidate]:
         for tool in counts.tools:
             yield from _of_tool(tool, counts)
     for one, other in permutations(counts.tools, 2):
-        if scope.may_pair is None or scope.may_pair(one, other):
-            # A tool that wants one that is not there wants in vain.
-            if counts.of[one].keys() <= counts.of[other].keys():
-                for side in ("before", "after"):
-                    yield from _of_pair(_Pair(one, other, side), counts)
+        # A tool that wants one that is not there wants in vain.
+        is_possible = counts.of[one].keys() <= counts.of[other].keys()
+        if is_possible and (scope.may_pair is None or scope.may_pair(one, other)):
+            for side in ("before", "after"):
+                yield from _of_pair(_Pair(one, other, side), counts)
 
 
 def _of_tool(tool: str, counts: Counts) -> Iterator[Candidate]:
