@@ -118,7 +118,7 @@ def _tied(pair: _Pair, path: str, source: str, counts: Counts) -> float:
         if not all(asked):
             return -inf
         values.append(asked[0])
-        offered.append(frozenset().union(*counts.values(index, pair.wanted, source)))
+        offered.append(frozenset[str]().union(*counts.values(index, pair.wanted, source)))
     log_p = chance.tied(_fitting(values, offered))
     if log_p == -inf:
         return log_p
