@@ -110,7 +110,7 @@ def _link(pair: _Pair, path: str, source: str) -> str:
 
 
 def _tied(pair: _Pair, path: str, source: str, counts: Counts) -> float:
-    """Return the chance that both the order and the tie of values are as they must be, by either alone."""
+    """Return how likely chance keeps it, the greater of two: that of the order, and that of the values."""
     values: list[frozenset[str]] = []
     offered: list[frozenset[str]] = []
     for index in counts.of[pair.wanting]:
