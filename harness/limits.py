@@ -101,6 +101,50 @@ class Budget:
             if budget is self or budget.parent is None
         )
 
+    @property
+    def thinking_left(self) -> int | None:
+        """Tokens of thinking that are left here and above; None for no limit."""
+        return min(
+            (
+                max(0, budget.limits.thinking - budget.usage.reasoning_tokens)
+                for budget in self._upwards()
+                if budget.limits.thinking is not None
+            ),
+            default=None,
+        )
+
+    def thinking_used_up(self) -> LimitReached | None:
+        """Return the limit on thinking that is reached, here or above, if one is."""
+        for budget in self._upwards():
+            allowed = budget.limits.thinking
+            if allowed is not None and budget.usage.reasoning_tokens >= allowed:
+                return LimitReached("thinking", budget.scope, allowed)
+        return None
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Tokens that are left here and above; None for no limit."""
+        return min(
+            (
+                max(0, budget.limits.tokens - budget.usage.total_tokens - budget._reserved)
+                for budget in self._upwards()
+                if budget.limits.tokens is not None
+            ),
+            default=None,
+        )
+
+    @property
+    def turns_left(self) -> int | None:
+        """Turns that are left, the one under way included; None for no limit."""
+        return min(
+            (
+                max(0, budget.limits.turns - budget.turns) + 1
+                for budget in self._upwards()
+                if budget.limits.turns is not None and (budget is self or budget.parent is None)
+            ),
+            default=None,
+        )
+
     def reserve(self, next_tokens: int) -> None:
         """Set tokens apart for a call that is no turn.
 

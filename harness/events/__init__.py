@@ -35,6 +35,7 @@ from harness.events.calls import (
 )
 from harness.events.plans import PlanCreated, PlanExecuted, PlanTaskFinished, PlanTaskStarted, ReplanRequested
 from harness.events.runs import RunFinished, RunResumed, RunStarted, ToolServerFailed, ToolServerStarted
+from harness.events.thinking import ThinkingDecided, ThinkingOverran
 from harness.events.values import (
     FORMAT,
     Ancestry,
@@ -70,6 +71,8 @@ Event = (
     | SummaryFinished
     | TurnStarted
     | TurnFinished
+    | ThinkingDecided
+    | ThinkingOverran
     | ModelCallStarted
     | ModelCallRetried
     | ModelCallFinished
@@ -104,6 +107,8 @@ class Recorded:
 
 
 __all__ = [
+    "ThinkingDecided",
+    "ThinkingOverran",
     "WindowCompacted",
     "SummaryStarted",
     "SummaryFinished",

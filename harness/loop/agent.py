@@ -31,10 +31,12 @@ from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
 from harness.loop.room import Room
 from harness.loop.state import AgentState
+from harness.loop.thinking import IDENTICAL_CALLS
 from harness.loop.turn import take_turn
 from harness.messages import Message, user
 from harness.models.port import Model, Transcript
 from harness.permissions import Permissions
+from harness.team import ThinkingSpec
 from harness.tools.port import Tool
 from harness.tools.results import MAX_RESULT_CHARACTERS, shorten
 
@@ -71,6 +73,8 @@ class AgentRun:
     count_tokens: CountTokens
     lent: Callable[[], AbstractAsyncContextManager[None]]
     """Lets others have its place among the agents at work while it waits for a person."""
+    thinking: ThinkingSpec | None = None
+    """How much it may think; None if nothing is said about it."""
     room: Room | None = None
     """How its window is kept small; None if it is not."""
     parent: AgentRun | None = None
@@ -274,10 +278,19 @@ def _settle(agent: AgentRun, reply: Message) -> None:
 def _break_loops(agent: AgentRun) -> None:
     """Answer the third identical failure of a call with one request for another way.
 
+    Where thinking is decided turn by turn, so is the third identical call in a row, whatever came of it: more
+    thought about the same step would not help.
+
     Raises:
         StuckError: There is nobody to make a new plan.
     """
     state = agent.state
+    if (
+        agent.thinking is not None
+        and agent.thinking.mode == "auto"
+        and state.conduct.repeats == IDENTICAL_CALLS
+    ):
+        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:
             continue
@@ -287,9 +300,13 @@ def _break_loops(agent: AgentRun) -> None:
             continue
         if agent.deliverable.tool() is not None and len(agent.lineage) > 1:
             raise StuckError(f"{reason}: {signature.rpartition(chr(0))[2][:300]}")
-        agent.emit(ReplanRequested(agent=agent.path, version=len(state.plans), reason=reason))
-        how = "Call `plan` with a revised plan" if "plan" in agent.tools else "Go about it in another way"
-        agent.append("nudge", user(f"{reason}. {how}, or finish with what you have."))
+        _ask_for_another_way(agent, reason)
+
+
+def _ask_for_another_way(agent: AgentRun, reason: str) -> None:
+    agent.emit(ReplanRequested(agent=agent.path, version=len(agent.state.plans), reason=reason))
+    how = "Call `plan` with a revised plan" if "plan" in agent.tools else "Go about it in another way"
+    agent.append("nudge", user(f"{reason}. {how}, or finish with what you have."))
 
 
 def _limit_reason(limit: LimitReached) -> str:

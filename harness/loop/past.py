@@ -34,6 +34,7 @@ from harness.events import (
     RunResumed,
     RunStarted,
     SummaryFinished,
+    ThinkingDecided,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
@@ -122,6 +123,7 @@ class Past:
         self._differing: set[str] = set()
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
         self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
+        self._thoughts: dict[tuple[str, int], ThinkingDecided] = {}
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._spent_before: dict[tuple[str, int], dict[str, Spent]] = {}
@@ -180,6 +182,10 @@ class Past:
     def interludes(self, path: str, turn: int) -> Sequence[ModelCallRetried | ModelCallLost]:
         """Return what happened between asking the model and its reply, if anything did."""
         return self._interludes.get((path, turn), ())
+
+    def thought(self, path: str, turn: int) -> ThinkingDecided | None:
+        """Return how much thinking was asked for in a turn."""
+        return self._thoughts.get((path, turn)) if self.check != "requests" else None
 
     def reply(self, path: str, turn: int) -> ModelCallFinished | None:
         """Return how the model call of a turn ended."""
@@ -350,7 +356,13 @@ class Past:
                 self.finished = event
             case ToolCallStarted() | ToolCallFinished() | ApprovalRequested() | ApprovalDecided():
                 self.calls.remember(event)
-            case ModelCallStarted() | ModelCallRetried() | ModelCallLost() | ModelCallFinished():
+            case (
+                ModelCallStarted()
+                | ThinkingDecided()
+                | ModelCallRetried()
+                | ModelCallLost()
+                | ModelCallFinished()
+            ):
                 self._remember_model_call(item)
             case _:
                 self._remember_agent(event)
@@ -376,6 +388,8 @@ class Past:
         match event:
             case ModelCallStarted():
                 self._requests[event.agent, event.turn] = item
+            case ThinkingDecided():
+                self._thoughts[event.agent, event.turn] = event
             case ModelCallRetried() | ModelCallLost():
                 self._interludes[event.agent, event.turn].append(event)
             case ModelCallFinished():

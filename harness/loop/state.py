@@ -41,6 +41,8 @@ from harness.events import (
     RunStarted,
     SummaryFinished,
     SummaryStarted,
+    ThinkingDecided,
+    ThinkingOverran,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
@@ -49,6 +51,7 @@ from harness.events import (
     TurnStarted,
     WindowCompacted,
 )
+from harness.loop.conduct import Conduct
 from harness.messages import ToolDefinition, Usage
 
 LARGEST_SCALE = 2.0
@@ -94,6 +97,7 @@ class AgentState:
     """The turn of the last of them."""
     compacted_to: int = 0
     """Our count of the request after the last compaction."""
+    conduct: Conduct = field(default_factory=Conduct)
     report: Report | None = None
     """Set once it has ended."""
 
@@ -269,6 +273,7 @@ def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
     agent.calling_model = False
     _charge(state, agent, event.usage, event.cost)
     state.notes.update(event.notes)
+    agent.conduct.replied(event)
     if event.error_type == "ContextOverflow":
         agent.refusals += 1
         agent.refused_in = event.turn
@@ -284,12 +289,15 @@ def _model_call_lost(state: RunState, event: ModelCallLost) -> None:
 
 
 def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
-    state.agents[event.agent].running[event.key] = (event.tool, event.arguments)
+    agent = state.agents[event.agent]
+    agent.running[event.key] = (event.tool, event.arguments)
+    agent.conduct.began(event)
 
 
 def _tool_call_finished(state: RunState, event: ToolCallFinished) -> None:
     agent = state.agents[event.agent]
     _, arguments = agent.running.pop(event.key, ("", ""))
+    agent.conduct.ended(event)
     state.waiting.pop(event.key, None)
     if event.whole is not None:
         state.whole_results[event.key] = event.whole
@@ -319,6 +327,10 @@ def _replan_requested(state: RunState, event: ReplanRequested) -> None:
     state.agents[event.agent].replans.append(event)
 
 
+def _thinking_overran(state: RunState, event: ThinkingOverran) -> None:
+    state.agents[event.agent].conduct.overran = True
+
+
 def _nothing(state: RunState, event: Event) -> None:
     """Some events only tell; they change no state."""
 
@@ -336,6 +348,8 @@ _APPLY = {
     SummaryFinished: _summary_finished,
     TurnStarted: _turn_started,
     TurnFinished: _nothing,
+    ThinkingDecided: _nothing,
+    ThinkingOverran: _thinking_overran,
     ModelCallStarted: _model_call_started,
     ModelCallRetried: _nothing,
     ModelCallFinished: _model_call_finished,

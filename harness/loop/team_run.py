@@ -289,6 +289,7 @@ class TeamRun:
                 notices=self.notices,
                 count_tokens=self.count_tokens,
                 room=self._room(name),
+                thinking=self.team.spec.thinking_of(name),
                 parent=parent,
                 lent=partial(self.places.lent, path),
             )

@@ -13,12 +13,14 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ThinkingOverran,
     TurnFinished,
     TurnStarted,
 )
 from harness.loop.calls import run_calls
 from harness.loop.compaction import make_room, may_try_again
 from harness.loop.pricing import cost_of
+from harness.loop.thinking import OVERRUN, check_thinking, think
 from harness.messages import Message, Reasoning, StopReason, Usage, user
 from harness.models.port import CallOptions, Notice, Retrying
 
@@ -44,7 +46,7 @@ async def take_turn(agent: AgentRun) -> Message:
     _admit(agent, turn)
     agent.emit(TurnStarted(agent=agent.path, turn=turn))
     try:
-        reply, stop_reason = await _ask(agent, turn)
+        reply, stop_reason = await _ask(agent, turn, think(agent, turn))
     except ContextOverflow:
         if not may_try_again(agent, turn):
             raise
@@ -78,10 +80,11 @@ def _admit(agent: AgentRun, turn: int) -> None:
     reached = past.limit(agent.path)
     if reached is not None and past.check != "nothing":
         raise LimitReached(reached.limit, reached.scope, reached.allowed)
+    check_thinking(agent)
     agent.budget.begin_turn(agent.request_tokens())
 
 
-async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
+async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Message, StopReason]:
     """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
@@ -95,6 +98,7 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
             entries=len(agent.state.window.entries),
             input_tokens=input_tokens,
             digest=agent.transcript.digest(),
+            tool_choice=options.tool_choice,
             prefix_tokens=agent.prefix_tokens(),
         )
     )
@@ -106,7 +110,7 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
         _charge_lost_call(agent, turn, input_tokens)
     try:
         if finished is None:
-            finished = await _call(agent, turn, input_tokens)
+            finished = await _call(agent, turn, input_tokens, options)
         else:
             await _fail_as_recorded(agent, finished)
     except (StoreError, Divergence):
@@ -121,6 +125,13 @@ async def _ask(agent: AgentRun, turn: int) -> tuple[Message, StopReason]:
         raise
     agent.emit(finished)
     assert finished.message is not None
+    budget = options.thinking.budget if options.thinking is not None else None
+    if budget is not None and finished.usage.reasoning_tokens > OVERRUN * budget:
+        agent.emit(
+            ThinkingOverran(
+                agent=agent.path, turn=turn, budget=budget, tokens=finished.usage.reasoning_tokens
+            )
+        )
     assert finished.stop_reason != "error"
     return finished.message, finished.stop_reason
 
@@ -153,7 +164,7 @@ async def _fail_as_recorded(agent: AgentRun, finished: ModelCallFinished) -> Non
         raise recorded_error(finished.error_type, finished.error)
 
 
-async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinished:
+async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOptions) -> ModelCallFinished:
     """Ask the model; return what is to be recorded of its reply."""
 
     def observe(notice: Notice) -> None:
@@ -171,7 +182,7 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinis
             agent.notices.send(agent.path, notice)
 
     async with agent.outside():
-        response = await agent.model.respond(agent.transcript, CallOptions(), observe)
+        response = await agent.model.respond(agent.transcript, options, observe)
     usage = response.usage or _estimate(agent, response.message, input_tokens)
     cost = cost_of(agent.model, usage)
     agent.budget.spend(usage, cost or 0.0)

@@ -89,6 +89,8 @@ class LimitsSpec(Spec):
 
     tokens: TokenCount | None = None
     """Input and output tokens together, such as `500k`."""
+    thinking: TokenCount | None = None
+    """Tokens of thinking, which are output tokens too."""
     usd: Positive | None = None
     """US dollars."""
     minutes: Positive | None = None

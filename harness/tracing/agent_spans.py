@@ -16,6 +16,7 @@ from harness.events import (
     ModelCallRetried,
     ModelCallStarted,
     PlanCreated,
+    ThinkingDecided,
 )
 from harness.tracing import semconv
 from harness.tracing.content import ContentCapture, answer_json, output_json
@@ -71,6 +72,7 @@ class AgentSpans:
         self._turn = 0
         self._calls_in_turn = 0
         self._compacted = False
+        self._thinking: Attributes = {}
         self._requested = _request_attributes(event.request)
         self._for_chats: Attributes = dict(self._requested)
         _write_endpoint(event.request, self._for_chats)
@@ -106,6 +108,18 @@ class AgentSpans:
             self._on_span(span)
         self.waiting.clear()
 
+    def thinking_decided(self, event: ThinkingDecided) -> None:
+        """Remember how much thinking the next call asks for."""
+        facts: dict[str, str | int | None] = {
+            semconv.THINKING_MODE: event.mode,
+            semconv.THINKING_EFFORT: event.effort,
+            semconv.THINKING_BUDGET: event.budget,
+            semconv.THINKING_REASON: event.reason,
+            semconv.THINKING_ENFORCEMENT: event.enforcement,
+            semconv.THINKING_ENFORCED_BY: event.enforced_by,
+        }
+        self._thinking = {name: value for name, value in facts.items() if value is not None}
+
     def model_call_started(self, event: ModelCallStarted, at: int) -> None:
         """Open a `chat` span; a call begun again supersedes the one whose end was never recorded."""
         attempt = 1
@@ -125,7 +139,9 @@ class AgentSpans:
             semconv.WINDOW_TOKENS: event.input_tokens,
             semconv.REQUEST_DIGEST: event.digest,
             **self._for_chats,
+            **self._thinking,
         }
+        self._thinking = {}
         if self._compacted:
             attributes[semconv.CONVERSATION_COMPACTED] = True
             self._compacted = False

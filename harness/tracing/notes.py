@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.events import CitationsVerified, DeliverableRejected, LimitWasReached, ReplanRequested
+from harness.events import (
+    CitationsVerified,
+    DeliverableRejected,
+    LimitWasReached,
+    ReplanRequested,
+    ThinkingOverran,
+)
 from harness.tracing import semconv
 from harness.tracing.content import ContentCapture
 from harness.tracing.open_span import Attributes, OpenSpan
@@ -50,6 +56,12 @@ def note_contract(
             assert isinstance(reached, tuple)
             span.attributes[semconv.LIMITS_REACHED] = (*reached, event.limit)
             span.note(semconv.EVENT_LIMIT, at, facts)
+
+
+def note_overrun(span: OpenSpan, event: ThinkingOverran, at: int) -> None:
+    """Write into the agent's span that a reply thought more than its budget allowed."""
+    facts: Attributes = {semconv.THINKING_BUDGET: event.budget, semconv.THINKING_TOKENS: event.tokens}
+    span.note(semconv.EVENT_THINKING_OVERRAN, at, facts)
 
 
 def write_server(server: str, served: Mapping[str, str], attributes: Attributes) -> None:

@@ -53,6 +53,8 @@ from harness.events import (
     RunStarted,
     SummaryFinished,
     SummaryStarted,
+    ThinkingDecided,
+    ThinkingOverran,
     ToolCallFinished,
     ToolCallStarted,
     ToolServerFailed,
@@ -65,7 +67,7 @@ from harness.trace_ids import tool_span_id
 from harness.tracing import semconv
 from harness.tracing.agent_spans import INTERRUPTED, PLAN_TOOL, AgentSpans, OnSpan
 from harness.tracing.content import ContentCapture, answer_json, array_json, message_json
-from harness.tracing.notes import note_contract, write_server
+from harness.tracing.notes import note_contract, note_overrun, write_server
 from harness.tracing.open_span import Attributes, OpenSpan, SpanMaker
 
 
@@ -151,7 +153,13 @@ class SpanProjector:
                 self._agent_event(event, at)
             case EntryAppended() | EntryReplaced() | WindowCompacted() | TurnFinished():
                 self._window_event(event, at)
-            case ModelCallStarted() | ModelCallRetried() | ModelCallFinished():
+            case (
+                ThinkingDecided()
+                | ThinkingOverran()
+                | ModelCallStarted()
+                | ModelCallRetried()
+                | ModelCallFinished()
+            ):
                 self._model_event(event, at)
             case ApprovalRequested() | ApprovalDecided():
                 self._approval_event(event, at)
@@ -286,9 +294,17 @@ class SpanProjector:
         elif agent:
             agent.turn_finished(at)
 
-    def _model_event(self, event: ModelCallStarted | ModelCallRetried | ModelCallFinished, at: int) -> None:
+    def _model_event(
+        self,
+        event: ThinkingDecided | ThinkingOverran | ModelCallStarted | ModelCallRetried | ModelCallFinished,
+        at: int,
+    ) -> None:
         agent = self._agents[event.agent]
         match event:
+            case ThinkingDecided():
+                agent.thinking_decided(event)
+            case ThinkingOverran():
+                note_overrun(agent.span, event, at)
             case ModelCallStarted():
                 agent.model_call_started(event, at)
             case ModelCallRetried():
