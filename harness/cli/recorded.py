@@ -276,6 +276,12 @@ def diagnose(
         Path | None,
         typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
     ] = None,
+    export: Annotated[
+        bool,
+        typer.Option(
+            "--export", help="Send findings to OTEL_EXPORTER_OTLP_ENDPOINT, as gen_ai.evaluation.result."
+        ),
+    ] = False,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -298,6 +304,7 @@ def diagnose(
         write_baseline=write_baseline,
         detectors=tuple(detector or ()),
         order=order,
+        export=export,
     )
     raise typer.Exit(diagnose_sources(request))
 

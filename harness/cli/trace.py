@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from harness.events import Recorded
+    from harness.tracing import Evaluation
+    from harness.tracing.sinks import LogSink
 
 BATCH = 512
 """Spans in one line, or in one request."""
@@ -48,6 +50,13 @@ def export(
         str | None,
         typer.Option(metavar="URL", help="Send to this OTLP/HTTP collector instead of writing a file."),
     ] = None,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings",
+            help="Add what `harness diagnose` finds, as events gen_ai.evaluation.result of spans.",
+        ),
+    ] = False,
     store: Store = None,
     json: Json = False,
 ) -> None:
@@ -58,7 +67,7 @@ def export(
         harness trace export last -o trace.jsonl
         harness trace export last --content full --endpoint http://127.0.0.1:4318
     """
-    raise typer.Exit(export_trace(Export(run, store, output, content, format, endpoint, json)))
+    raise typer.Exit(export_trace(Export(run, store, output, content, format, endpoint, json, findings)))
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ class Export:
     format: str
     endpoint: str | None
     as_json: bool
+    findings: bool
 
 
 def export_trace(request: Export) -> int:
@@ -84,16 +94,19 @@ def export_trace(request: Export) -> int:
         raise UsageError(f"there is no format {request.format}; there are: otlp-json, otlp-proto")
     if request.as_json and request.output == "-" and request.endpoint is None:
         raise UsageError("--json needs -o FILE or --endpoint URL: standard output holds the trace otherwise")
+    if request.findings and request.format == "otlp-proto" and request.endpoint is None:
+        raise UsageError("--findings needs --format otlp-json: a file of otlp-proto holds spans only")
     journal = open_store(request.store)
     run_id = resolve_run(journal, request.run)
     spans = _spans_of(journal.read(run_id), request)
+    findings = _findings_of(run_id, request.store) if request.findings else []
     destination, problem = request.output, ""
     if request.endpoint is not None:
-        destination, problem = _send(spans, request.endpoint)
+        destination, problem = _send(spans, findings, request.endpoint)
     else:
-        _write(spans, request)
+        _write(spans, findings, request)
     trace = f"{spans[0].context.trace_id:032x}" if spans and spans[0].context else ""
-    summary = {"run_id": run_id, "trace_id": trace, "spans": len(spans)}
+    summary = {"run_id": run_id, "trace_id": trace, "spans": len(spans), "findings": len(findings)}
     _tell(request, {**summary, "destination": destination, "error": problem})
     return 3 if problem else 0
 
@@ -111,18 +124,28 @@ def _spans_of(recorded: Iterable[Recorded], request: Export) -> list[ReadableSpa
     return spans
 
 
-def _write(spans: list[ReadableSpan], request: Export) -> None:
-    from harness.errors import UsageError
+def _findings_of(run_id: str, store: str | None) -> list[Evaluation]:
+    from harness.cli.store import store_name
+    from harness.diagnosing import diagnose, evaluations_of
 
-    batches = (spans[start : start + BATCH] for start in range(0, len(spans), BATCH))
+    return evaluations_of(diagnose(run_id, store=store_name(store)))
+
+
+def _write(spans: list[ReadableSpan], findings: list[Evaluation], request: Export) -> None:
+    from harness.errors import UsageError
+    from harness.tracing import encode_evaluations
+
     encode = _encoder(request.format)
+    written = [encode(spans[start : start + BATCH]) for start in range(0, len(spans), BATCH)]
+    if findings:
+        ended = max(span.end_time or 0 for span in spans)
+        written.append(encode_evaluations(findings, ended, spans[0].resource))
     if request.output == "-":
-        for batch in batches:
-            sys.stdout.buffer.write(encode(batch))
+        sys.stdout.buffer.writelines(written)
         sys.stdout.buffer.flush()
         return
     try:
-        Path(request.output).write_bytes(b"".join(map(encode, batches)))
+        Path(request.output).write_bytes(b"".join(written))
     except OSError as error:
         raise UsageError(f"{request.output} cannot be written: {error.strerror}") from error
 
@@ -138,12 +161,13 @@ def _encoder(format: str) -> Callable[[list[ReadableSpan]], bytes]:
     return lambda spans: encode_spans(spans).SerializeToString()
 
 
-def _send(spans: list[ReadableSpan], endpoint: str) -> tuple[str, str]:
-    """Return where the spans went, and why some did not arrive."""
+def _send(spans: list[ReadableSpan], findings: list[Evaluation], endpoint: str) -> tuple[str, str]:
+    """Return where the spans went, and why some, or the findings about them, did not arrive."""
     from urllib.parse import urlsplit
 
     from harness.errors import UsageError
-    from harness.tracing.sinks import CollectorSink
+    from harness.tracing import send_evaluations
+    from harness.tracing.sinks import CollectorSink, LogSink
 
     address = urlsplit(endpoint)
     if address.scheme not in ("http", "https") or not address.hostname:
@@ -158,7 +182,27 @@ def _send(spans: list[ReadableSpan], endpoint: str) -> tuple[str, str]:
                 return url, f"{lost} of {len(spans)} spans did not reach {url}: {problem}"
     finally:
         sink.close()
+    if findings:
+        return url, send_evaluations(findings, LogSink(endpoint=url.removesuffix("/v1/traces") + "/v1/logs"))
     return url, ""
+
+
+def open_sink() -> LogSink:
+    """Return where findings go; see `harness.tracing.open_log_sink`."""
+    from harness.tracing import open_log_sink
+
+    return open_log_sink()
+
+
+def send_findings(findings: list[Evaluation], sink: LogSink) -> bool:
+    """Send findings to a collector and say so; return whether they arrived."""
+    from harness.cli.terminal import count, plain
+    from harness.tracing import send_evaluations
+
+    problem = send_evaluations(findings, sink)
+    sent = f"sent {count(len(findings), 'finding')} to {sink.destination}"
+    print(plain(f"error: {problem}" if problem else sent), file=sys.stderr)
+    return not problem
 
 
 def _tell(request: Export, summary: Mapping[str, object]) -> None:
@@ -171,4 +215,5 @@ def _tell(request: Export, summary: Mapping[str, object]) -> None:
     if problem:
         print(f"error: {problem}", file=sys.stderr)
     elif not request.as_json and destination != "-":
-        print(f"wrote {destination}: {summary['spans']} spans", file=sys.stderr)
+        found = f" and {summary['findings']} findings" if request.findings else ""
+        print(f"wrote {destination}: {summary['spans']} spans{found}", file=sys.stderr)

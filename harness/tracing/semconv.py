@@ -158,6 +158,19 @@ RESULT_CHARACTERS: Final = "harness.tool.result.characters"
 WHOLE_RESULT_CHARACTERS: Final = "harness.tool.result.whole_characters"
 """Set where the model saw only a part of the result."""
 
+# --- Ours: a finding of the doctor, beside the event's own attributes ------------------------------
+
+FINDING_FINGERPRINT: Final = "harness.finding.fingerprint"
+"""The same for the same finding in another run of the team."""
+FINDING_SUBJECT: Final = "harness.finding.subject"
+FINDING_CONFIDENCE: Final = "harness.finding.confidence"
+FINDING_TOKENS: Final = "harness.finding.tokens"
+FINDING_SECONDS: Final = "harness.finding.seconds"
+FINDING_TURNS: Final = "harness.finding.turns"
+FINDING_SPANS: Final = "harness.finding.spans"
+"""All spans that take part, the one the event belongs to first."""
+FINDING_REMEDY: Final = "harness.finding.remedy"
+
 # --- Ours: a plan ----------------------------------------------------------------------------------
 
 PLAN_VERSION: Final = "harness.plan.version"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
@@ -16,16 +16,19 @@ from opentelemetry.context import (
 )
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from harness.errors import UsageError
 from harness.tracing.otlp_json import encode_line
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import ReadableLogRecord
 
 _EXPORTER_LOGGERS = (
     "opentelemetry.exporter.otlp.common.http",
     "opentelemetry.exporter.otlp.proto.common._internal",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
     "urllib3.connectionpool",
     "urllib3.util.retry",
 )
@@ -61,64 +64,17 @@ class FileSink:
         self._file.close()
 
 
-class CollectorSink:
-    """Posts to a collector through the OTLP/HTTP exporter, which reads its own variables."""
+class _Collector:
+    """One of the SDK's OTLP/HTTP exporters, which read their own variables.
 
-    def __init__(self, *, timeout_seconds: float | None = None, endpoint: str | None = None) -> None:
-        # Costs 90 ms and `requests`, and most runs have no collector.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    Importing one costs 90 ms and `requests`, and most runs have no collector.
+    """
 
-        self._exporter = OTLPSpanExporter(endpoint=endpoint, timeout=timeout_seconds)
-        self.destination = self._exporter._endpoint  # pyright: ignore[reportPrivateUsage]
+    def __init__(self, exporter: Any) -> None:
+        self._exporter = exporter
+        self.destination: str = exporter._endpoint
         self._complaints = _Complaints()
         self._interrupted = False
-
-    def send(self, spans: Sequence[ReadableSpan]) -> str:
-        """Post one request, with the exporter's own retries."""
-        self._complaints.listen()
-        if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-            return ""
-        return self._complaints.last or "the exporter gave up"
-
-    def interrupt(self) -> None:
-        """End the exporter's retries and its connections."""
-        self._interrupted = True
-        self._exporter.shutdown()
-
-    def close(self) -> None:
-        """End the exporter."""
-        if not self._interrupted:
-            self._exporter.shutdown()
-        self._complaints.forget()
-
-
-class MetricsSink:
-    """Adds up what spans measure, and posts the sums every so often and at the end."""
-
-    measures = True
-
-    def __init__(self, resource: Resource, *, every_seconds: float, timeout_seconds: float | None) -> None:
-        # As dear as the exporter of spans; most runs have no collector.
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-        from harness.tracing.metrics import Metrics
-
-        self._exporter: Any = OTLPMetricExporter(timeout=timeout_seconds)
-        self.destination = self._exporter._endpoint  # pyright: ignore[reportPrivateUsage]
-        self._metrics = Metrics()
-        self._resource = resource
-        self._every = every_seconds
-        self._next = time.monotonic() + every_seconds
-        self._complaints = _Complaints()
-        self._interrupted = False
-
-    def send(self, spans: Sequence[ReadableSpan]) -> str:
-        """Add up, and post if it is time."""
-        self._metrics.add(spans)
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._every
-            self._post()  # What fails now goes along with the next.
-        return ""
 
     def interrupt(self) -> None:
         """End the exporter's retries and its connections."""
@@ -126,20 +82,75 @@ class MetricsSink:
         self._exporter.shutdown()
 
     def close(self) -> str:
-        """Post the last sums and end the exporter; return why it failed, or nothing."""
-        error = "" if self._interrupted else self._post()
+        """End the exporter."""
         if not self._interrupted:
             self._exporter.shutdown()
         self._complaints.forget()
-        return error
+        return ""
 
-    def _post(self) -> str:
-        from opentelemetry.sdk.metrics.export import MetricExportResult
-
+    def _post(self, what: Any) -> str:
+        """Post one request, with the exporter's own retries; return why it failed, or nothing."""
         self._complaints.listen()
-        if self._exporter.export(self._metrics.read(self._resource)) is MetricExportResult.SUCCESS:
+        if self._exporter.export(what).name == "SUCCESS":
             return ""
         return self._complaints.last or "the exporter gave up"
+
+
+class CollectorSink(_Collector):
+    """Posts spans to a collector."""
+
+    def __init__(self, *, timeout_seconds: float | None = None, endpoint: str | None = None) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        super().__init__(OTLPSpanExporter(endpoint=endpoint, timeout=timeout_seconds))
+
+    def send(self, spans: Sequence[ReadableSpan]) -> str:
+        """Post one request."""
+        return self._post(spans)
+
+
+class LogSink(_Collector):
+    """Posts log records to a collector."""
+
+    def __init__(self, *, timeout_seconds: float | None = None, endpoint: str | None = None) -> None:
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+        super().__init__(OTLPLogExporter(endpoint=endpoint, timeout=timeout_seconds))
+
+    def send(self, records: Sequence[ReadableLogRecord]) -> str:
+        """Post one request; return why it failed, or nothing."""
+        return self._post(records)
+
+
+class MetricsSink(_Collector):
+    """Adds up what spans measure, and posts the sums every so often and at the end."""
+
+    measures = True
+
+    def __init__(self, resource: Resource, *, every_seconds: float, timeout_seconds: float | None) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        from harness.tracing.metrics import Metrics
+
+        super().__init__(OTLPMetricExporter(timeout=timeout_seconds))
+        self._metrics = Metrics()
+        self._resource = resource
+        self._every = every_seconds
+        self._next = time.monotonic() + every_seconds
+
+    def send(self, spans: Sequence[ReadableSpan]) -> str:
+        """Add up, and post if it is time."""
+        self._metrics.add(spans)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every
+            self._post(self._metrics.read(self._resource))  # What fails now goes along with the next.
+        return ""
+
+    def close(self) -> str:
+        """Post the last sums and end the exporter; return why it failed, or nothing."""
+        error = "" if self._interrupted else self._post(self._metrics.read(self._resource))
+        super().close()
+        return error
 
 
 class _Complaints(logging.Filter):
