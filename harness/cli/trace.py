@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from harness.events import Recorded
     from harness.tracing import Evaluation
-    from harness.tracing.sinks import LogSink
+    from harness.tracing.content import ContentPlace
+    from harness.tracing.sinks import CollectorSink, EventsSink, LogSink
 
 BATCH = 512
 """Spans in one line, or in one request."""
@@ -102,7 +103,7 @@ def export_trace(request: Export) -> int:
     findings = _findings_of(run_id, request.store) if request.findings else []
     destination, problem = request.output, ""
     if request.endpoint is not None:
-        destination, problem = _send(spans, findings, request.endpoint)
+        destination, problem = _send(spans, findings, request.endpoint, _place(request))
     else:
         _write(spans, findings, request)
     trace = f"{spans[0].context.trace_id:032x}" if spans and spans[0].context else ""
@@ -135,7 +136,7 @@ def _write(spans: list[ReadableSpan], findings: list[Evaluation], request: Expor
     from harness.errors import UsageError
     from harness.tracing import encode_evaluations
 
-    encode = _encoder(request.format)
+    encode = _encoder(request.format, _place(request))
     written = [encode(spans[start : start + BATCH]) for start in range(0, len(spans), BATCH)]
     if findings:
         ended = max(span.end_time or 0 for span in spans)
@@ -150,41 +151,60 @@ def _write(spans: list[ReadableSpan], findings: list[Evaluation], request: Expor
         raise UsageError(f"{request.output} cannot be written: {error.strerror}") from error
 
 
-def _encoder(format: str) -> Callable[[list[ReadableSpan]], bytes]:
+def _place(request: Export) -> ContentPlace:
+    """Return where content goes: into spans if it was asked for here, else where the standard switch says."""
+    from harness.tracing.content import content_place
+
+    return content_place(os.environ) if request.content is None else "spans"
+
+
+def _encoder(format: str, content: ContentPlace) -> Callable[[list[ReadableSpan]], bytes]:
     """Return what makes bytes of spans; requests of the protocol, one after the other, are one request."""
     if format == "otlp-json":
-        from harness.tracing import encode_line
+        from harness.tracing.sinks import encode_with_events
 
-        return encode_line
+        return lambda spans: encode_with_events(spans, content)
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-    return lambda spans: encode_spans(spans).SerializeToString()
+    from harness.tracing.details import spans_as_shown
+
+    return lambda spans: encode_spans(spans_as_shown(spans, content)).SerializeToString()
 
 
-def _send(spans: list[ReadableSpan], findings: list[Evaluation], endpoint: str) -> tuple[str, str]:
-    """Return where the spans went, and why some, or the findings about them, did not arrive."""
+def _send(
+    spans: list[ReadableSpan], findings: list[Evaluation], endpoint: str, content: ContentPlace
+) -> tuple[str, str]:
+    """Return where the spans went, and why some, or what belongs to them, did not arrive."""
     from urllib.parse import urlsplit
 
     from harness.errors import UsageError
     from harness.tracing import send_evaluations
-    from harness.tracing.sinks import CollectorSink, LogSink
+    from harness.tracing.sinks import CollectorSink, EventsSink, LogSink
 
     address = urlsplit(endpoint)
     if address.scheme not in ("http", "https") or not address.hostname:
         raise UsageError(f"{endpoint!r} is no address of a collector; write http://HOST:4318")
     url = endpoint if address.path.strip("/") else endpoint.rstrip("/") + "/v1/traces"
-    sink = CollectorSink(endpoint=url)
+    logs = url.removesuffix("/v1/traces") + "/v1/logs"
+    problem = _post(spans, CollectorSink(endpoint=url, content=content))
+    if not problem and content != "spans":
+        problem = _post(spans, EventsSink(endpoint=logs))
+    if not problem and findings:
+        problem = send_evaluations(findings, LogSink(endpoint=logs))
+    return url, problem
+
+
+def _post(spans: list[ReadableSpan], sink: CollectorSink | EventsSink) -> str:
+    """Return why some of the spans, or their events, did not arrive."""
     try:
         for start in range(0, len(spans), BATCH):
             problem = sink.send(spans[start : start + BATCH])
             if problem:
                 lost = len(spans) - start
-                return url, f"{lost} of {len(spans)} spans did not reach {url}: {problem}"
+                return f"{lost} of {len(spans)} spans did not reach {sink.destination}: {problem}"
     finally:
         sink.close()
-    if findings:
-        return url, send_evaluations(findings, LogSink(endpoint=url.removesuffix("/v1/traces") + "/v1/logs"))
-    return url, ""
+    return ""
 
 
 def open_sink() -> LogSink:

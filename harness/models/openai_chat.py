@@ -62,7 +62,7 @@ class ChatEndpoint:
     """Requests under way at the same time; None for no limit."""
 
 
-_TOLD = ("top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
+_TOLD = ("top_p", "top_k", "n", "seed", "stop", "frequency_penalty", "presence_penalty")
 """Fields of `extra` that a trace has a word for."""
 
 
@@ -125,6 +125,9 @@ class OpenAIChatModel:
         told["reasoning"] = extra.get("reasoning_effort") or (
             cast("Mapping[str, Any]", reasoning).get("effort") if isinstance(reasoning, Mapping) else None
         )
+        wanted = extra.get("response_format")
+        if isinstance(wanted, Mapping):
+            told["output"] = "text" if cast("Mapping[str, Any]", wanted).get("type") == "text" else "json"
         return {name: value for name, value in told.items() if isinstance(value, str | int | float | list)}
 
     @property

@@ -34,10 +34,10 @@ from harness.events import Recorded, RunFinished, RunResumed
 from harness.loop.state import effective
 from harness.tracing import semconv
 from harness.tracing.agent_spans import OnSpan
-from harness.tracing.content import ContentCapture, content_capture
+from harness.tracing.content import ContentCapture, content_capture, content_place
 from harness.tracing.delivery import Batching, Delivered, Delivery, Sink
 from harness.tracing.evaluations import Evaluation
-from harness.tracing.sinks import CollectorSink, FileSink, LogSink, MetricsSink
+from harness.tracing.sinks import CollectorSink, EventsSink, FileSink, LogSink, MetricsSink
 from harness.tracing.spans import SpanProjector
 
 FILE_BATCHING = Batching(queue_size=16_384, batch_size=512, delay_seconds=0.5)
@@ -60,8 +60,8 @@ class TracingSummary:
     def problems(self) -> tuple[str, ...]:
         """What to tell the user; nothing if every span arrived."""
         lost = [delivery for delivery in self.deliveries if delivery.lost]
-        # A collector that takes no spans takes no metrics either, which need not be said.
-        said = [one for one in lost if not one.measures] or lost
+        # A collector that takes no spans takes nothing else either, which need not be said.
+        said = [one for one in lost if one.carries == "spans"] or lost
         return (*self.faults, *map(str, said))
 
 
@@ -97,7 +97,12 @@ class Tracing:
         sinks: dict[Sink, Batching] = {}
         faults: list[str] = []
         if trace_file:
-            sinks[FileSink(trace_file)] = FILE_BATCHING
+            sinks[FileSink(trace_file, content_place(os.environ))] = FILE_BATCHING
+        if content_place(os.environ) != "spans" and _wanted(os.environ, "LOGS"):
+            try:
+                sinks[EventsSink()] = _batching(os.environ)
+            except Exception as error:
+                faults.append(f"no events were exported to a collector: {error}")
         if _wanted(os.environ, "TRACES"):
             try:
                 sinks[_collector(os.environ)] = _batching(os.environ)
@@ -306,7 +311,7 @@ def _check_protocol(environment: Mapping[str, str], signal: Signal) -> None:
 def _collector(environment: Mapping[str, str]) -> Sink:
     _check_protocol(environment, "TRACES")
     milliseconds = _number(environment, "OTEL_BSP_EXPORT_TIMEOUT", 0)
-    return CollectorSink(timeout_seconds=milliseconds / 1000 or None)
+    return CollectorSink(timeout_seconds=milliseconds / 1000 or None, content=content_place(environment))
 
 
 def _batching(environment: Mapping[str, str]) -> Batching:

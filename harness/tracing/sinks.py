@@ -7,21 +7,22 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.context import (
     _SUPPRESS_INSTRUMENTATION_KEY,  # pyright: ignore[reportPrivateUsage]
     attach,
     set_value,
 )
+from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 
 from harness.errors import UsageError
+from harness.tracing.content import ContentPlace
+from harness.tracing.details import details_of, spans_as_shown
+from harness.tracing.log_records import encode_log_line
 from harness.tracing.otlp_json import encode_line
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk._logs import ReadableLogRecord
 
 _EXPORTER_LOGGERS = (
     "opentelemetry.exporter.otlp.common.http",
@@ -35,15 +36,16 @@ _EXPORTER_LOGGERS = (
 
 
 class FileSink:
-    """Appends to a file, one line of OTLP JSON per batch."""
+    """Appends to a file, one line of OTLP JSON per batch, and one of its events if it has any."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: ContentPlace = "spans") -> None:
         """Open the file, making its directory if need be.
 
         Raises:
             UsageError: It cannot be written.
         """
         self.destination = str(path)
+        self._content: ContentPlace = content
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab")
@@ -51,8 +53,8 @@ class FileSink:
             raise UsageError(f"the trace file {path} cannot be written: {error.strerror}") from error
 
     def send(self, spans: Sequence[ReadableSpan]) -> str:
-        """Write one line and hand it to the system."""
-        self._file.write(encode_line(spans))
+        """Write what there is and hand it to the system."""
+        self._file.write(encode_with_events(spans, self._content))
         self._file.flush()
         return ""
 
@@ -62,6 +64,12 @@ class FileSink:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def encode_with_events(spans: Sequence[ReadableSpan], content: ContentPlace) -> bytes:
+    """Return lines of OTLP JSON that hold spans, and what was said where `content` says."""
+    events = details_of(spans, content)
+    return encode_line(spans_as_shown(spans, content)) + (encode_log_line(events) if events else b"")
 
 
 class _Collector:
@@ -99,14 +107,21 @@ class _Collector:
 class CollectorSink(_Collector):
     """Posts spans to a collector."""
 
-    def __init__(self, *, timeout_seconds: float | None = None, endpoint: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        timeout_seconds: float | None = None,
+        endpoint: str | None = None,
+        content: ContentPlace = "spans",
+    ) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         super().__init__(OTLPSpanExporter(endpoint=endpoint, timeout=timeout_seconds))
+        self._content: ContentPlace = content
 
     def send(self, spans: Sequence[ReadableSpan]) -> str:
         """Post one request."""
-        return self._post(spans)
+        return self._post(spans_as_shown(spans, self._content))
 
 
 class LogSink(_Collector):
@@ -122,10 +137,21 @@ class LogSink(_Collector):
         return self._post(records)
 
 
+class EventsSink(LogSink):
+    """Posts what was said in model calls to a collector, as events of their spans."""
+
+    carries = "events"
+
+    def send(self, spans: Sequence[ReadableSpan]) -> str:
+        """Post the events of the model calls among the spans."""
+        events = details_of(spans, "events")
+        return self._post(events) if events else ""
+
+
 class MetricsSink(_Collector):
     """Adds up what spans measure, and posts the sums every so often and at the end."""
 
-    measures = True
+    carries = "metrics"
 
     def __init__(self, resource: Resource, *, every_seconds: float, timeout_seconds: float | None) -> None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
