@@ -96,7 +96,8 @@ def test_what_a_request_asks_for_is_named_as_the_conventions_name_it():
     )
     chat, agent = named(spans, "chat qwen3")[0].attributes, named(spans, "invoke_agent lead")[0].attributes
 
-    assert chat and agent
+    assert chat
+    assert agent
     assert (chat["gen_ai.request.choice.count"], chat["gen_ai.output.type"]) == (2, "json")
     assert chat["gen_ai.request.top_k"] == 40
     assert agent["gen_ai.request.choice.count"] == 2
