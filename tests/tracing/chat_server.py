@@ -33,7 +33,8 @@ class ChatServer:
                 facts = {"id": f"resp-{signature}", "model": f"{request['model']}-{signature}"}
                 finish = "tool_calls" if "tool_calls" in message else "stop"
                 usage = {
-                    **{"prompt_tokens": 200, "completion_tokens": 20},
+                    "prompt_tokens": 200,
+                    "completion_tokens": 20,
                     "prompt_tokens_details": {"cached_tokens": 50},
                     "completion_tokens_details": {"reasoning_tokens": 5},
                 }
