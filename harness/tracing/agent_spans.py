@@ -295,6 +295,8 @@ def _write_response(event: ModelCallFinished, attributes: Attributes) -> None:
         attributes[semconv.RESPONSE_ID] = event.response_id
     if usage.cached_tokens:
         attributes[semconv.USAGE_CACHE_READ_INPUT_TOKENS] = usage.cached_tokens
+    if usage.cache_write_tokens:
+        attributes[semconv.USAGE_CACHE_WRITE_INPUT_TOKENS] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         attributes[semconv.USAGE_REASONING_OUTPUT_TOKENS] = usage.reasoning_tokens
     if usage.estimated:

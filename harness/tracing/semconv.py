@@ -8,8 +8,7 @@ citations) is ours, under `harness.`.
 What our spans could have and have not, and why:
 
     jsonrpc.request.id                  the MCP client does not tell it, and a guess may be another call's
-    gen_ai.usage.cache_write.*          no wire API we speak reports it
-    gen_ai.usage.{text,image,audio}.*   nor usage by modality
+    gen_ai.usage.{text,image,audio}.*   no wire API we speak reports usage by modality
     gen_ai.request.previous_response.id requests hold the whole conversation
     gen_ai.prompt.*, .data_source.id    there are no named prompts, and sources are tools
     network.protocol.version            HTTP negotiates it below us
@@ -63,6 +62,7 @@ RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
@@ -316,6 +316,7 @@ TOKENS_USED: Final = {
         USAGE_INPUT_TOKENS,
         USAGE_OUTPUT_TOKENS,
         USAGE_CACHE_READ_INPUT_TOKENS,
+        USAGE_CACHE_WRITE_INPUT_TOKENS,
         USAGE_REASONING_OUTPUT_TOKENS,
     )
 }

@@ -137,10 +137,15 @@ class LogSink(_Collector):
         return self._post(records)
 
 
-class EventsSink(LogSink):
+class EventsSink(_Collector):
     """Posts what was said in model calls to a collector, as events of their spans."""
 
     carries = "events"
+
+    def __init__(self, *, endpoint: str | None = None) -> None:
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+        super().__init__(OTLPLogExporter(endpoint=endpoint))
 
     def send(self, spans: Sequence[ReadableSpan]) -> str:
         """Post the events of the model calls among the spans."""

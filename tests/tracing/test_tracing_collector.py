@@ -223,6 +223,7 @@ def test_a_collector_gets_the_metrics_of_the_conventions(
         "gen_ai.client.inference.usage.input_tokens": 800,
         "gen_ai.client.inference.usage.output_tokens": 80,
         "gen_ai.client.inference.usage.cache_read.input_tokens": 320,
+        "gen_ai.client.inference.usage.cache_write.input_tokens": 64,
         "gen_ai.client.inference.usage.reasoning.output_tokens": 40,
     }
     assert counts["gen_ai.client.operation.duration"] == 9
