@@ -7,19 +7,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from harness.cli.store import store_name
 from harness.cli.terminal import count, dollars, one_line, plain
+from harness.cli.trace import open_sink, send_findings
 from harness.contracts import Contract, ContractError, parse_contract
-from harness.diagnosing import diagnose_all
+from harness.diagnosing import diagnose_all, evaluations_of
 from harness.diagnosis import Diagnosis, Finding
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES
 from harness.errors import UsageError
 from harness.views import json_line
+
+if TYPE_CHECKING:
+    from harness.tracing import Evaluation
 
 _WIDTH = 160
 _EVIDENCE = 3
@@ -38,26 +42,34 @@ class DiagnoseRequest:
     detectors: tuple[str, ...] = ()
     order: Path | None = None
     """A file of contracts on calls, one a line."""
+    export: bool = False
+    """Also send what is found to the collector of the standard variables."""
 
 
 def diagnose_sources(request: DiagnoseRequest) -> int:
-    """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says."""
+    """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says, 3 if one was not sent."""
     threshold = _threshold(request.fail_on)
     _check_detectors(request.detectors)
     known = _read_baseline(request.baseline) if request.baseline else frozenset[str]()
     prints: Counter[str] = Counter()
+    judged: list[Evaluation] = []
+    sink = open_sink() if request.export else None
     failed = False
     for source, diagnosis in _diagnoses(request):
         findings = [one for one in diagnosis.findings if _wanted(one, request.detectors)]
         new = [one for one in findings if one.fingerprint not in known]
         prints.update(one.fingerprint for one in findings)
         failed = failed or any(SEVERITIES.index(one.severity) >= threshold for one in new)
+        if sink:
+            judged += evaluations_of(diagnosis, findings)
         if request.as_json:
             _print_json(source, diagnosis, findings, known)
         else:
             _print(source, diagnosis, findings, known)
     if request.write_baseline:
         _write_baseline(request.write_baseline, prints)
+    if sink and not send_findings(judged, sink):
+        return 3
     return 1 if failed else 0
 
 

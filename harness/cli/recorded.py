@@ -291,6 +291,12 @@ def diagnose(
         bool,
         typer.Option("--failed-too", help="With --mine: learn from runs that failed or were stopped, too."),
     ] = False,
+    export: Annotated[
+        bool,
+        typer.Option(
+            "--export", help="Send findings to OTEL_EXPORTER_OTLP_ENDPOINT, as gen_ai.evaluation.result."
+        ),
+    ] = False,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -311,7 +317,7 @@ def diagnose(
         harness diagnose --mine $(harness runs --status done --limit 200 --json | jq -r .run_id)
     """
     if mine:
-        if fail_on or baseline or write_baseline or detector or order:
+        if fail_on or baseline or write_baseline or detector or order or export:
             raise UsageError("--mine proposes contracts; it takes no options that are about findings")
         from harness.cli.mine import MineRequest, mine_sources
 
@@ -328,6 +334,7 @@ def diagnose(
         write_baseline=write_baseline,
         detectors=tuple(detector or ()),
         order=order,
+        export=export,
     )
     raise typer.Exit(diagnose_sources(request))
 

@@ -28,6 +28,7 @@ from harness.loop.state import effective
 from harness.messages import ToolResult
 from harness.record.building import AgentBuilder
 from harness.record.run import ALL_FACETS, AgentRecord, Call, Entry, Outcome, Piece, RunRecord, Turn
+from harness.trace_ids import trace_id
 
 _OUTCOMES: dict[str, Outcome] = {"done": "done", "failed": "failed"}
 
@@ -89,6 +90,7 @@ def _run_started(reading: _Reading, event: RunStarted, at: float) -> None:
     record.name, record.task = event.team_name, event.task.text
     record.team, record.team_path = event.team, event.team_path
     record.started = at
+    record.trace_id = f"{trace_id(record.id, event.traceparent):032x}"
     record.carries = ALL_FACETS
 
 

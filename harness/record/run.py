@@ -270,6 +270,8 @@ class RunRecord:
         default_factory=list[tuple[str, Mapping[str, Any]]]
     )
     """Calls that a benchmark says would have been right, in order; for evaluation, no detector reads it."""
+    trace_id: str = ""
+    """In hex, of the trace that shows it; empty where it is not one of OpenTelemetry."""
     span_id: Callable[[str], str] = field(default=str, repr=False)
     """Returns the id of a span as a trace shows it, from the `span` of a part of this record."""
 

@@ -216,6 +216,17 @@ def test_an_inspect_log_gives_a_run_for_every_sample(tmp_path: Path):
         assert record.answer == "324 m high."
 
 
+def test_numbers_that_are_none_do_not_make_a_log_unreadable(tmp_path: Path):
+    results = {
+        "scores": [{"metrics": {"accuracy": {"value": float("nan")}, "worst": {"value": -float("inf")}}}]
+    }
+    log = {"version": 2, "eval": {}, "results": results, "samples": [sample()]}
+    (record,) = read_records(write(tmp_path / "log.json", log))
+
+    assert "NaN" in (tmp_path / "log.json").read_text()
+    assert record.outcome == "failed"
+
+
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(inspect_log, "LARGEST_SAMPLE", 1_000_000)
     held = io.BytesIO()
