@@ -14,6 +14,7 @@ from harness.record.order import Order
 from harness.record.run import (
     ALL_FACETS,
     AgentRecord,
+    Aside,
     Call,
     Entry,
     Facet,
@@ -28,6 +29,7 @@ __all__ = [
     "ALL_FACETS",
     "AgentBuilder",
     "AgentRecord",
+    "Aside",
     "Call",
     "DefinitionLine",
     "Entry",
