@@ -1,0 +1,191 @@
+"""What must hold of every ledger, held against the events themselves; and models that report what they were sent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from harness import Message, Recorded, Usage
+from harness.events import ModelCallFinished, ModelCallStarted
+from harness.loop.state import RunState, effective, fold
+from harness.messages import Reasoning, ToolCall
+from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
+from harness.models.scripted import Reply, ScriptedModel
+from harness.models.transcripts import MessageTranscript
+from harness.record import Ledger, RunRecord, keep_ledger, record_of
+
+Window = list[tuple[str, Message]]
+"""Origin and message of every entry, in order."""
+
+
+def windows_of(recorded: Sequence[Recorded]) -> dict[tuple[str, int], Window]:
+    """Return what the loop's own state held when each request was made, by agent and turn."""
+    state = RunState()
+    windows: dict[tuple[str, int], Window] = {}
+    for item in effective(recorded):
+        state.apply(item.event)
+        if isinstance(item.event, ModelCallStarted):
+            entries = state.agents[item.event.agent].window.entries
+            windows[item.event.agent, item.event.turn] = [(one.origin, one.message) for one in entries]
+    return windows
+
+
+def windows_in(record: RunRecord) -> dict[tuple[str, int], Window]:
+    """Return the same from a record."""
+    return {
+        (path, turn.number): [(one.origin, one.message) for one in agent.window(turn.number)]
+        for path, agent in record.agents.items()
+        for turn in agent.turns
+    }
+
+
+def usage_of(recorded: Sequence[Recorded]) -> dict[tuple[str, int], Usage]:
+    """Return what each request that was answered used, by agent and turn."""
+    return {
+        (item.event.agent, item.event.turn): item.event.usage
+        for item in effective(recorded)
+        if isinstance(item.event, ModelCallFinished) and item.event.message is not None
+    }
+
+
+def assert_accounts(recorded: Sequence[Recorded]) -> Ledger:
+    """Check the ledger of a run against its events and return it."""
+    record = record_of(recorded)
+    ledger = keep_ledger(record)
+    windows = windows_of(recorded)
+    assert windows_in(record) == windows
+    _assert_every_turn_adds_up(ledger, usage_of(recorded))
+    _assert_entries_are_counted_once(ledger, windows)
+    _assert_costs_and_caches_add_up(ledger, fold(recorded))
+    return ledger
+
+
+def _assert_every_turn_adds_up(ledger: Ledger, usage: dict[tuple[str, int], Usage]) -> None:
+    reporting = {agent for (agent, _), used in usage.items() if not used.estimated}
+    for path, lines in ledger.turns.items():
+        sent = in_requests(ledger, path)
+        for line in lines:
+            held = sum(entry.size for entry in ledger.record.agents[path].window(line.turn.number))
+            assert line.definitions == sum(one.size for one in ledger.definitions[path])
+            assert line.entries == held == sent[line.turn.number]
+            assert line.total == line.definitions + line.entries + line.residual
+            used = usage.get((path, line.turn.number))
+            if used is None or used.estimated:
+                assert line.residual == 0
+            if used is not None and (not used.estimated or path not in reporting):
+                assert line.total == used.input_tokens
+
+
+def in_requests(ledger: Ledger, path: str) -> dict[int, int]:
+    """Return the tokens of all pieces of entries in each request of an agent run."""
+    steps: dict[int, int] = defaultdict(int)
+    for line in ledger.lines[path]:
+        assert line.size >= 0
+        if line.entry.first:
+            steps[line.entry.first] += line.size
+            steps[line.entry.last + 1] -= line.size
+    held, tokens = 0, dict[int, int]()
+    for turn in range(1, len(ledger.turns[path]) + 1):
+        held += steps[turn]
+        tokens[turn] = held
+    return tokens
+
+
+def _assert_entries_are_counted_once(ledger: Ledger, windows: dict[tuple[str, int], Window]) -> None:
+    for path, agent in ledger.record.agents.items():
+        assert len({entry.id for entry in agent.entries}) == len(agent.entries)
+        times: Counter[int] = Counter()
+        for turn in agent.turns:
+            held = agent.window(turn.number)
+            assert len(held) == len({id(entry) for entry in held}) == len(windows[path, turn.number])
+            times.update(entry.number for entry in held)
+        sizes: Counter[int] = Counter()
+        for line in ledger.lines[path]:
+            sizes[line.entry.number] += line.size
+            assert line.token_turns == line.size * times[line.entry.number]
+        for entry in agent.entries:
+            assert entry.sent == times[entry.number]
+            assert sizes[entry.number] == entry.size
+        tools = [definition.tool for definition in ledger.definitions[path]]
+        assert sorted(tools) == sorted(tool.name for tool in agent.tools or ())
+        assert all(definition.sent == len(agent.turns) for definition in ledger.definitions[path])
+
+
+def _assert_costs_and_caches_add_up(ledger: Ledger, state: RunState) -> None:
+    assert ledger.cost == (None if state.unpriced else pytest.approx(state.cost))
+    for path, agent in ledger.record.agents.items():
+        parts = [*ledger.lines[path], *ledger.definitions[path]]
+        for part in parts:
+            assert 0 <= part.cached <= part.token_turns
+        turns = ledger.turns[path]
+        assert sum(part.cached for part in parts) == sum(
+            min(line.turn.cached or 0, line.definitions + line.entries) for line in turns
+        )
+        if not agent.turns or any(part.cost is None for part in parts):
+            continue
+        sent = math.fsum(part.cost for part in parts if part.cost is not None)
+        rest = math.fsum(line.rate * (line.residual + (line.turn.output or 0)) for line in turns)
+        paid = math.fsum(line.turn.cost or 0.0 for line in turns)
+        assert sent + rest == pytest.approx(paid)
+
+
+class Reporting(ScriptedModel):
+    """A scripted model that counts what it is sent in its own way, and says so.
+
+    A third of a token per letter, five for each message, three for each part, and 19 for a template nobody
+    sees; it sends thinking back, and its cache holds what the last request began with, in blocks of 64.
+    """
+
+    context_window = 200_000
+    price = Price(1.0, 4.0, 0.1)
+
+    def __init__(self, *replies: Reply, name: str = "reporting", every: int = 1) -> None:
+        super().__init__(*replies, name=name)
+        self._every = every
+        """It reports usage for one request in so many."""
+
+    def open(self, tools: Sequence[object]) -> Transcript:  # type: ignore[override]
+        """Return a transcript whose thinking is sent back."""
+        transcript = super().open(tools)  # type: ignore[arg-type]
+        transcript.sends_reasoning = True
+        return transcript
+
+    async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
+        """Return the next reply and what it took."""
+        assert isinstance(transcript, MessageTranscript)
+        sent = tuple(transcript.messages)
+        response = await super().respond(transcript, options, observe)
+        if len(self.requests) % self._every:
+            return response
+        last: tuple[Message, ...] = getattr(transcript, "last_sent", ())
+        transcript.last_sent = sent  # type: ignore[attr-defined]
+        common = 0
+        while common < min(len(last), len(sent)) and last[common] is sent[common]:
+            common += 1
+        tools = 19 + sum(len(tool.encoded) // 3 for tool in transcript.tools)
+        sizes = [_true_size(message) for message in sent]
+        cached = (tools + sum(sizes[:common])) // 64 * 64 if common else 0
+        usage = Usage(tools + sum(sizes), _true_size(response.message), cached, calls=1)
+        return replace(response, usage=usage)
+
+
+_SIZES: dict[int, tuple[Message, int]] = {}
+
+
+def _true_size(message: Message) -> int:
+    known = _SIZES.get(id(message))
+    if known is None or known[0] is not message:
+        letters = 0
+        for part in message.parts:
+            letters += len(part.name + part.arguments) if isinstance(part, ToolCall) else len(getattr(part, "text", ""))
+        known = _SIZES[id(message)] = message, 5 + 3 * len(message.parts) + letters // 3
+    return known[1]
+
+
+def thinks(text: str, reply: Message) -> Message:
+    """Return a reply with thinking before it."""
+    return Message("assistant", (Reasoning(text), *reply.parts))
