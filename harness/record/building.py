@@ -7,6 +7,7 @@ comparing hashes from both ends, so the cost of a request is what its source hol
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -70,11 +71,11 @@ class AgentBuilder:
             origin: The origin from now on; that of the old entry if empty.
         """
         old.gone = reason or CHANGED
-        if old in self._new:
-            self._new.remove(old)
-        else:
+        if old.first:
             self._gone.append(old)
-        position = self._held.index(old)
+        else:
+            self._new.remove(old)
+        position = bisect_left(self._held, old.place, key=lambda entry: entry.place)
         del self._digests[position:]
         if message is None:
             del self._held[position]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
-from harness import Message, Recorded, Usage
+import harness
+from harness import FunctionToolset, MemoryJournal, Message, Recorded, Usage
 from harness.events import ModelCallFinished, ModelCallStarted
 from harness.loop.state import RunState, effective, fold
-from harness.messages import Reasoning, ToolCall
-from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
+from harness.messages import Reasoning, ToolCall, ToolDefinition
+from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Transcript
 from harness.models.scripted import Reply, ScriptedModel
 from harness.models.transcripts import MessageTranscript
 from harness.record import Ledger, RunRecord, keep_ledger, record_of
+from tests.loop.stage import HEAD
 
 Window = list[tuple[str, Message]]
 """Origin and message of every entry, in order."""
@@ -136,21 +141,31 @@ def _assert_costs_and_caches_add_up(ledger: Ledger, state: RunState) -> None:
 class Reporting(ScriptedModel):
     """A scripted model that counts what it is sent in its own way, and says so.
 
-    A third of a token per letter, five for each message, three for each part, and 19 for a template nobody
-    sees; it sends thinking back, and its cache holds what the last request began with, in blocks of 64.
+    A token for three letters, five for each message, three for each part, and 19 for a template nobody sees; it
+    sends thinking back, and its cache holds what the last request began with, in blocks of 64.
+
+    Args:
+        reports: Whether it reports the usage of its request of a number, from 1.
+        unseen: Tokens that its server adds to that request, and nobody knows of.
     """
 
     context_window = 200_000
     price = Price(1.0, 4.0, 0.1)
 
-    def __init__(self, *replies: Reply, name: str = "reporting", every: int = 1) -> None:
+    def __init__(
+        self,
+        *replies: Reply,
+        name: str = "reporting",
+        reports: Callable[[int], bool] = lambda number: True,
+        unseen: Callable[[int], int] = lambda number: 0,
+    ) -> None:
         super().__init__(*replies, name=name)
-        self._every = every
-        """It reports usage for one request in so many."""
+        self._reports = reports
+        self._unseen = unseen
 
-    def open(self, tools: Sequence[object]) -> Transcript:  # type: ignore[override]
+    def open(self, tools: Sequence[ToolDefinition]) -> Transcript:
         """Return a transcript whose thinking is sent back."""
-        transcript = super().open(tools)  # type: ignore[arg-type]
+        transcript = super().open(tools)
         transcript.sends_reasoning = True
         return transcript
 
@@ -158,34 +173,43 @@ class Reporting(ScriptedModel):
         """Return the next reply and what it took."""
         assert isinstance(transcript, MessageTranscript)
         sent = tuple(transcript.messages)
+        number = 1 + sum(message.role == "assistant" for message in sent)
         response = await super().respond(transcript, options, observe)
-        if len(self.requests) % self._every:
+        if not self._reports(number):
             return response
         last: tuple[Message, ...] = getattr(transcript, "last_sent", ())
-        transcript.last_sent = sent  # type: ignore[attr-defined]
+        transcript.last_sent = sent  # pyright: ignore[reportAttributeAccessIssue]
         common = 0
         while common < min(len(last), len(sent)) and last[common] is sent[common]:
             common += 1
-        tools = 19 + sum(len(tool.encoded) // 3 for tool in transcript.tools)
+        tools = 19 + self._unseen(number) + sum(len(tool.encoded) // 3 for tool in transcript.tools)
         sizes = [_true_size(message) for message in sent]
         cached = (tools + sum(sizes[:common])) // 64 * 64 if common else 0
         usage = Usage(tools + sum(sizes), _true_size(response.message), cached, calls=1)
         return replace(response, usage=usage)
 
 
-_SIZES: dict[int, tuple[Message, int]] = {}
-
-
 def _true_size(message: Message) -> int:
-    known = _SIZES.get(id(message))
-    if known is None or known[0] is not message:
-        letters = 0
-        for part in message.parts:
-            letters += len(part.name + part.arguments) if isinstance(part, ToolCall) else len(getattr(part, "text", ""))
-        known = _SIZES[id(message)] = message, 5 + 3 * len(message.parts) + letters // 3
-    return known[1]
+    letters = sum(
+        len(part.name + part.arguments) if isinstance(part, ToolCall) else len(getattr(part, "text", ""))
+        for part in message.parts
+    )
+    return 5 + 3 * len(message.parts) + letters // 3
 
 
 def thinks(text: str, reply: Message) -> Message:
     """Return a reply with thinking before it."""
     return Message("assistant", (Reasoning(text), *reply.parts))
+
+
+async def run_team(
+    folder: Path, agents: str, *, tools: Sequence[Callable[..., Any]], **models: Model
+) -> list[Recorded]:
+    """Run a team of `HEAD` and these agents, with `tools` as `desk.*`, and return what was recorded."""
+    file = folder / "team.yaml"
+    file.write_text(HEAD + agents)
+    with anyio.fail_after(120):
+        desk = FunctionToolset("desk", *tools, effect="read")
+        async with harness.open(file, store=MemoryJournal(), models=models, toolsets=[desk]) as opened:
+            run = await opened.start("Where is X?")
+            return [item async for item in run.events()]
