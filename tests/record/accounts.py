@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import harness
 from harness import FunctionToolset, MemoryJournal, Message, Recorded, Usage
 from harness.events import ModelCallFinished, ModelCallStarted
+from harness.journal import Journal
 from harness.loop.state import RunState, effective, fold
 from harness.messages import Reasoning, ToolCall, ToolDefinition
 from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Transcript
@@ -48,6 +50,18 @@ def windows_in(record: RunRecord) -> dict[tuple[str, int], Window]:
     }
 
 
+def standing_in(record: RunRecord) -> dict[str, Window]:
+    """Return what stands in every window in the end, whether it was sent or not."""
+    return {
+        path: [
+            (one.origin, one.message)
+            for one in sorted(agent.entries, key=lambda entry: entry.place)
+            if not one.gone
+        ]
+        for path, agent in record.agents.items()
+    }
+
+
 def usage_of(recorded: Sequence[Recorded]) -> dict[tuple[str, int], Usage]:
     """Return what each request that was answered used, by agent and turn."""
     return {
@@ -63,6 +77,10 @@ def assert_accounts(recorded: Sequence[Recorded]) -> Ledger:
     ledger = keep_ledger(record)
     windows = windows_of(recorded)
     assert windows_in(record) == windows
+    assert standing_in(record) == {
+        path: [(one.origin, one.message) for one in agent.window.entries]
+        for path, agent in fold(recorded).agents.items()
+    }
     _assert_every_turn_adds_up(ledger, usage_of(recorded))
     _assert_entries_are_counted_once(ledger, windows)
     _assert_costs_and_caches_add_up(ledger, fold(recorded))
@@ -202,14 +220,30 @@ def thinks(text: str, reply: Message) -> Message:
     return Message("assistant", (Reasoning(text), *reply.parts))
 
 
-async def run_team(
-    folder: Path, agents: str, *, tools: Sequence[Callable[..., Any]], **models: Model
-) -> list[Recorded]:
-    """Run a team of `HEAD` and these agents, with `tools` as `desk.*`, and return what was recorded."""
+@asynccontextmanager
+async def open_team(
+    folder: Path,
+    agents: str,
+    *,
+    tools: Sequence[Callable[..., Any]],
+    store: Journal | None = None,
+    **models: Model,
+) -> AsyncGenerator[harness.Harness]:
+    """Open a team of `HEAD` and these agents, with `tools` as `desk.*`."""
     file = folder / "team.yaml"
     file.write_text(HEAD + agents)
     with anyio.fail_after(120):
         desk = FunctionToolset("desk", *tools, effect="read")
-        async with harness.open(file, store=MemoryJournal(), models=models, toolsets=[desk]) as opened:
-            run = await opened.start("Where is X?")
-            return [item async for item in run.events()]
+        async with harness.open(
+            file, store=store or MemoryJournal(), models=models, toolsets=[desk]
+        ) as opened:
+            yield opened
+
+
+async def run_team(
+    folder: Path, agents: str, *, tools: Sequence[Callable[..., Any]], **models: Model
+) -> list[Recorded]:
+    """Run such a team and return what was recorded."""
+    async with open_team(folder, agents, tools=tools, **models) as opened:
+        run = await opened.start("Where is X?")
+        return [item async for item in run.events()]

@@ -81,7 +81,7 @@ def contexts(draw: st.DrawFn) -> str:
     """How a window is kept: wide, or small with some of the strategies, each of them sooner or later."""
     if draw(st.integers(0, 3)) == 0:
         return "{window: 200k}"
-    chosen = draw(st.lists(st.sampled_from(STRATEGIES), min_size=1, max_size=4, unique=True))
+    chosen = draw(st.lists(st.sampled_from(STRATEGIES), min_size=1, max_size=3, unique=True))
     listed = ", ".join(f"{{{one}}}" if ":" in one else one for one in chosen)
     return f"{{window: {draw(st.sampled_from(['2k', '3k', '5k']))}, target: 0.4, strategies: [{listed}]}}"
 
@@ -101,9 +101,11 @@ def models(draw: st.DrawFn) -> dict[str, Reporting]:
         )
 
     last = draw(st.sampled_from([says("Done."), ModelError("no capacity"), Message("assistant", ())]))
-    scout: Reply = draw(st.sampled_from([reports("It is at page-0001."), ModelError("the scout is lost")]))
+    scout: Reply = draw(
+        st.sampled_from([reports("It is at page-0001. " * 40), ModelError("the scout is lost")])
+    )
     return {
-        "lead": model("lead", *draw(st.lists(acts(), max_size=14)), last),
+        "lead": model("lead", *draw(st.lists(acts(), min_size=3, max_size=20)), last),
         "scout": model("scout", calls("desk.note", page=1), scout),
         "default": model("cheap", lambda messages: says("Summed up: page-0001.")),
     }
