@@ -114,9 +114,16 @@ class Ledger:
 
     def used_in(self, entry: Entry) -> tuple[int, ...]:
         """Return the turns whose replies hold something that an entry was the first to bring into its window."""
+        return tuple(dict.fromkeys(use.by.turn for use in self._uses_of(entry).of(entry)))
+
+    def is_used(self, entry: Entry) -> bool:
+        """Return whether a later reply holds anything of an entry, even if others had brought it before."""
+        return bool(self.used_in(entry)) or self._uses_of(entry).is_used(entry)
+
+    def _uses_of(self, entry: Entry) -> Uses:
         if entry.agent not in self._uses:
             self._uses[entry.agent] = Uses(self.record.agents[entry.agent])
-        return tuple(dict.fromkeys(use.by.turn for use in self._uses[entry.agent].of(entry)))
+        return self._uses[entry.agent]
 
     @cached_property
     def _uses(self) -> dict[str, Uses]:

@@ -22,11 +22,14 @@ from harness.messages import Reasoning, ToolCall, ToolDefinition
 from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Transcript
 from harness.models.scripted import Reply, ScriptedModel
 from harness.models.transcripts import MessageTranscript
-from harness.record import Ledger, RunRecord, keep_ledger, record_of
+from harness.record import Entry, Ledger, RunRecord, keep_ledger, record_of
 from tests.loop.stage import HEAD
 
 Window = list[tuple[str, Message]]
 """Origin and message of every entry, in order."""
+
+Held = dict[tuple[str, int], list[Entry]]
+"""The entries of every request, in order, by agent and turn."""
 
 
 def windows_of(recorded: Sequence[Recorded]) -> dict[tuple[str, int], Window]:
@@ -43,8 +46,13 @@ def windows_of(recorded: Sequence[Recorded]) -> dict[tuple[str, int], Window]:
 
 def windows_in(record: RunRecord) -> dict[tuple[str, int], Window]:
     """Return the same from a record."""
+    return {place: [(one.origin, one.message) for one in held] for place, held in held_in(record).items()}
+
+
+def held_in(record: RunRecord) -> Held:
+    """Return the entries of every request of a record, by agent and turn."""
     return {
-        (path, turn.number): [(one.origin, one.message) for one in agent.window(turn.number)]
+        (path, turn.number): agent.window(turn.number)
         for path, agent in record.agents.items()
         for turn in agent.turns
     }
@@ -75,24 +83,25 @@ def assert_accounts(recorded: Sequence[Recorded]) -> Ledger:
     """Check the ledger of a run against its events and return it."""
     record = record_of(recorded)
     ledger = keep_ledger(record)
-    windows = windows_of(recorded)
-    assert windows_in(record) == windows
+    held = held_in(record)
+    in_record = {place: [(one.origin, one.message) for one in entries] for place, entries in held.items()}
+    assert in_record == windows_of(recorded)
     assert standing_in(record) == {
         path: [(one.origin, one.message) for one in agent.window.entries]
         for path, agent in fold(recorded).agents.items()
     }
-    _assert_every_turn_adds_up(ledger, usage_of(recorded))
-    _assert_entries_are_counted_once(ledger, windows)
-    _assert_costs_and_caches_add_up(ledger, fold(recorded))
+    _assert_every_turn_adds_up(ledger, usage_of(recorded), held)
+    _assert_entries_are_counted_once(ledger, held)
+    _assert_costs_and_caches_add_up(ledger, fold(recorded), held)
     return ledger
 
 
-def _assert_every_turn_adds_up(ledger: Ledger, usage: dict[tuple[str, int], Usage]) -> None:
+def _assert_every_turn_adds_up(ledger: Ledger, usage: dict[tuple[str, int], Usage], windows: Held) -> None:
     reporting = {agent for (agent, _), used in usage.items() if not used.estimated}
     for path, lines in ledger.turns.items():
         sent = in_requests(ledger, path)
         for line in lines:
-            held = sum(entry.size for entry in ledger.record.agents[path].window(line.turn.number))
+            held = sum(entry.size for entry in windows[path, line.turn.number])
             assert line.definitions == sum(one.size for one in ledger.definitions[path])
             assert line.entries == held == sent[line.turn.number]
             assert line.total == line.definitions + line.entries + line.residual
@@ -118,13 +127,13 @@ def in_requests(ledger: Ledger, path: str) -> dict[int, int]:
     return tokens
 
 
-def _assert_entries_are_counted_once(ledger: Ledger, windows: dict[tuple[str, int], Window]) -> None:
+def _assert_entries_are_counted_once(ledger: Ledger, windows: Held) -> None:
     for path, agent in ledger.record.agents.items():
         assert len({entry.id for entry in agent.entries}) == len(agent.entries)
         times: Counter[int] = Counter()
         for turn in agent.turns:
-            held = agent.window(turn.number)
-            assert len(held) == len({id(entry) for entry in held}) == len(windows[path, turn.number])
+            held = windows[path, turn.number]
+            assert len(held) == len({id(entry) for entry in held})
             times.update(entry.number for entry in held)
         sizes: Counter[int] = Counter()
         for line in ledger.lines[path]:
@@ -138,22 +147,41 @@ def _assert_entries_are_counted_once(ledger: Ledger, windows: dict[tuple[str, in
         assert all(definition.sent == len(agent.turns) for definition in ledger.definitions[path])
 
 
-def _assert_costs_and_caches_add_up(ledger: Ledger, state: RunState) -> None:
+def _assert_costs_and_caches_add_up(ledger: Ledger, state: RunState, windows: Held) -> None:
     assert ledger.cost == (None if state.unpriced else pytest.approx(state.cost))
     for path, agent in ledger.record.agents.items():
         parts = [*ledger.lines[path], *ledger.definitions[path]]
         for part in parts:
             assert 0 <= part.cached <= part.token_turns
         turns = ledger.turns[path]
-        assert sum(part.cached for part in parts) == sum(
-            min(line.turn.cached or 0, line.definitions + line.entries) for line in turns
-        )
+        assert [part.cached for part in parts] == _cached(ledger, path, windows)
         if not agent.turns or any(part.cost is None for part in parts):
             continue
         sent = math.fsum(part.cost for part in parts if part.cost is not None)
         rest = math.fsum(line.rate * (line.residual + (line.turn.output or 0)) for line in turns)
         paid = math.fsum(line.turn.cost or 0.0 for line in turns)
         assert sent + rest == pytest.approx(paid)
+
+
+def _cached(ledger: Ledger, path: str, windows: Held) -> list[int]:
+    """Return the cached token-turns of every piece and definition, taken from the front of every request."""
+    lines, definitions = ledger.lines[path], ledger.definitions[path]
+    pieces: dict[int, list[int]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        pieces[line.entry.number].append(index)
+    sizes = [line.size for line in (*lines, *definitions)]
+    cached = [0] * len(sizes)
+    for turn in ledger.record.agents[path].turns:
+        if not turn.cached:
+            continue
+        held = windows[path, turn.number]
+        order = [*range(len(lines), len(sizes)), *(index for entry in held for index in pieces[entry.number])]
+        left = turn.cached
+        for index in order:
+            part = min(left, sizes[index])
+            cached[index] += part
+            left -= part
+    return cached
 
 
 class Reporting(ScriptedModel):

@@ -196,6 +196,16 @@ async def test_what_comes_and_goes_unseen_is_a_residual_only_while_it_is_there(t
     assert all(abs(line.residual) < 50 for line in lines if not 5 <= line.turn.number <= 8)
 
 
+async def test_a_residual_stays_where_a_request_between_was_not_counted(tmp_path: Path):
+    pages = [calls("desk.note", page=page) for page in range(12)]
+    lead = Reporting(*pages, says("Done."), reports=lambda number: number % 2 == 1, unseen=lambda number: 600)
+
+    recorded = await run_team(tmp_path, ALONE, tools=[note], lead=lead)
+
+    lines = assert_accounts(recorded).turns["lead"]
+    assert all(500 < line.residual < 700 for line in lines if line.turn.number % 2 == 1)
+
+
 async def test_a_reply_is_divided_among_thinking_text_and_calls(tmp_path: Path):
     reply = thinks("x" * 300, together(says("y" * 600), calls("desk.note", page=1)))
 

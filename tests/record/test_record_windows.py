@@ -28,6 +28,9 @@ agents:
 """
 
 
+ASKED = ("model_call.started", "summary.started")
+
+
 async def note(page: int) -> str:
     """Read a page."""
     return f"page-{page:06d} " + "It was a plain day and nothing of note was seen. " * 25
@@ -76,18 +79,23 @@ def test_a_compacted_run_is_read_as_far_as_it_goes(tmp_path: Path):
 
 def test_a_run_that_was_killed_and_carried_on_has_the_windows_of_one_that_was_not(tmp_path: Path):
     async def killed() -> None:
+        lost = 0
         whole = await compacted(tmp_path)
         [summary] = whole.runs()
         recorded = list(whole.read(summary.run_id))
         wanted = windows_in(record_of(recorded))
-        for end in range(3, len(recorded), 7):
+        asked = [i + 1 for i, item in enumerate(recorded) if item.event.type in ASKED]
+        for end in sorted({*asked, *range(3, len(recorded), 11)}):
             journal = MemoryJournal()
             journal.append(recorded[:end])
             async with open_team(tmp_path, TEAM, tools=[note], store=journal, **cast()) as opened:
                 run = await opened.resume(summary.run_id)
                 assert (await run.result()).output == "Done."
             resumed = list(journal.read(summary.run_id))
-            assert windows_in(assert_accounts(resumed).record) == wanted
+            ledger = assert_accounts(resumed)
+            assert windows_in(ledger.record) == wanted
+            lost += sum(aside.kind == "lost" for aside in ledger.asides)
+        assert lost == sum(item.event.type == "model_call.started" for item in recorded)
 
     anyio.run(killed)
 
@@ -117,20 +125,18 @@ def test_the_place_of_an_entry_is_the_number_that_a_fork_takes(tmp_path: Path):
         compactions = {item.event.turn for item in recorded if isinstance(item.event, WindowCompacted)}
         last = max({turn.number for turn in lead.turns} - compactions)
         held = lead.window(last)
-        dropped = next(entry for entry in held if entry.origin == "summary")
-        assert dropped.place != dropped.number
+        changed = held[-1]
+        assert changed.place != changed.number
+        place = int(changed.place)
         async with open_team(tmp_path, TEAM, tools=[note], store=journal, **cast()) as opened:
-            run = await opened.fork(
-                summary.run_id, f"lead/turn-{last}", changes=Changes(drop=(str(int(dropped.place)),))
-            )
+            changes = Changes(edit={str(place): "Nothing."})
+            run = await opened.fork(summary.run_id, f"lead/turn-{last}", changes=changes)
             await run.result()
         events = list(journal.read(run.id))
-        ledger = assert_accounts(events)
-        assert [item.event.entry for item in events if isinstance(item.event, EntryReplaced)] == [
-            dropped.place
-        ]
-        kept = [(one.origin, one.message) for one in held if one is not dropped]
-        assert windows_in(ledger.record)["lead", last] == kept
+        assert [item.event.entry for item in events if isinstance(item.event, EntryReplaced)] == [place]
+        window = assert_accounts(events).record.agents["lead"].window(last)
+        assert [entry.message for entry in window[:-1]] == [entry.message for entry in held[:-1]]
+        assert window[-1].text == "Nothing."
 
     anyio.run(forked)
 
