@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.cli.terminal import count, one_line, plain, table
@@ -11,9 +11,11 @@ from harness.events import Recorded
 from harness.record import Aside, DefinitionLine, Ledger, Line, TurnLine, keep_ledger, record_of
 
 _NARROWEST, _WIDEST = 80, 140
+_MOST_TURNS = 6
+
 _LEGEND = """
-ENTRY is the number that `harness fork --drop` takes, TURNS are the requests that
-held it, IN ALL its tokens over all of them. USED IN are turns whose replies hold
+# is the number that `harness fork --drop` takes, TURNS are the requests that held
+an entry, IN ALL its tokens over all of them. USED IN are turns whose replies hold
 a value, or several words, that the entry was the first to bring; `shared` if
 others had brought them before, `-` if nothing of it shows anywhere."""
 
@@ -30,7 +32,7 @@ def print_windows(recorded: Sequence[Recorded]) -> None:
         print(f"\nwindow of {plain(path)}, in tokens")
         _print_turns(turns)
         for aside in ledger.record.agents[path].asides:
-            print(f"  {_said(aside)}")
+            print(one_line(_said(aside), width))
         print()
         _print_entries(ledger, path, width)
     print(_LEGEND)
@@ -117,57 +119,67 @@ def _line_view(ledger: Ledger, line: Line) -> dict[str, object]:
 
 def _print_whole(ledger: Ledger) -> None:
     requests = sum(map(len, ledger.turns.values()))
+    factor = ledger.resend_factor
     print(
-        f"{count(ledger.sent, 'token')} sent in {count(requests, 'request')}, each {ledger.resend_factor:.1f} times "
-        f"on average; residual {ledger.residual:,}"
+        f"{count(ledger.sent, 'token')} sent in {count(requests, 'request')}, each {factor:.1f} times on average"
     )
-    kinds = sorted(ledger.by_kind().items(), key=lambda item: -item[1])
-    servers = sorted(ledger.by_server().items(), key=lambda item: -item[1])
-    rows = [(kind.replace("_", " "), tokens) for kind, tokens in kinds if tokens]
-    rows += [(f"of these server {plain(server)}", tokens) for server, tokens in servers]
-    shares = [(name, f"{tokens:,}", f"{tokens / max(1, ledger.sent):.0%}") for name, tokens in rows]
-    print(table(shares, ("ORIGIN", "IN ALL", "SHARE"), right=(1, 2)))
+    kinds = {kind.replace("_", " "): tokens for kind, tokens in ledger.by_kind().items()}
+    kinds["residual"] = sum(line.residual for lines in ledger.turns.values() for line in lines)
+    _print_shares("ORIGIN", kinds, ledger.sent)
+    servers = {plain(server): tokens for server, tokens in ledger.by_server().items()}
+    if servers:
+        print()
+        _print_shares("MCP SERVER", servers, ledger.sent)
+
+
+def _print_shares(what: str, sums: Mapping[str, int], whole: int) -> None:
+    largest = sorted(sums.items(), key=lambda item: -abs(item[1]))
+    rows = [(name, f"{tokens:,}", f"{tokens / max(1, whole):.0%}") for name, tokens in largest if tokens]
+    print(table(rows, (what.ljust(15), "IN ALL", "SHARE"), right=(1, 2)))
 
 
 def _print_turns(turns: Sequence[TurnLine]) -> None:
     columns: list[_Column] = [
         ("TURN", lambda line: str(line.turn.number), True),
         ("TOTAL", lambda line: f"{line.total:,}" + ("" if line.turn.reported is not None else "*"), True),
-        ("= DEFINITIONS", lambda line: f"{line.definitions:,}", True),
+        ("= TOOLS", lambda line: f"{line.definitions:,}", True),
         ("+ ENTRIES", lambda line: f"{line.entries:,}", True),
         ("+ RESIDUAL", lambda line: f"{line.residual:,}", True),
         ("REPEATED", lambda line: f"{line.repeated:.0%}", True),
         ("CACHED", lambda line: f"{line.turn.cached:,}" if line.turn.cached else "", True),
-        ("COST", lambda line: _cost(line.turn.cost), True),
+        ("USD", lambda line: _cost(line.turn.cost), True),
     ]
-    print(_table(columns, turns, optional=("CACHED", "COST")))
+    print(_table(columns, turns, optional=("CACHED", "USD")))
     if any(line.turn.reported is None for line in turns):
-        print("  * our count: the provider reported nothing")
+        print("* our count: the provider reported nothing")
+    breaks: dict[str, list[int]] = {}
     for line in turns:
         if line.breaks:
-            print(f"  turn {line.turn.number} does not begin with the one before it: {plain(line.breaks)}")
+            breaks.setdefault(plain(line.breaks), []).append(line.turn.number)
+    for why, numbers in breaks.items():
+        print(f"not beginning with the request before: turn {_listed(numbers, _MOST_TURNS)} ({why})")
 
 
 def _print_entries(ledger: Ledger, path: str, width: int) -> None:
     lines = sorted(ledger.lines[path], key=lambda line: (line.entry.place, line.entry.number))
     rows: list[DefinitionLine | Line] = [*ledger.definitions[path], *lines]
     columns: list[_Column] = [
-        ("ENTRY", lambda row: f"{row.entry.place:g}" if isinstance(row, Line) else "", True),
+        ("#", lambda row: f"{row.entry.place:g}" if isinstance(row, Line) else "", True),
         ("ORIGIN", lambda row: _origin(row, path), False),
         ("SIZE", lambda row: f"{row.size:,}", True),
         ("TURNS", _turns, False),
         ("SENT", lambda row: str(row.entry.sent if isinstance(row, Line) else row.sent), True),
         ("IN ALL", lambda row: f"{row.token_turns:,}", True),
         ("CACHED", lambda row: f"{row.cached / row.token_turns:.0%}" if row.cached else "", True),
-        ("COST", lambda row: _cost(row.cost), True),
+        ("USD", lambda row: _cost(row.cost), True),
         ("USED IN", lambda row: _used(ledger, row), False),
     ]
-    print(_table(columns, rows, optional=("CACHED", "COST"), width=width))
+    print(_table(columns, rows, optional=("CACHED", "USD"), width=width))
 
 
 def _origin(row: DefinitionLine | Line, path: str) -> str:
     if isinstance(row, DefinitionLine):
-        return f"definition {plain(row.tool)}"
+        return f"tool {plain(row.tool)}"
     return f"{row.kind} {plain(row.label.removeprefix(f'{path}/'))}".strip()
 
 
@@ -182,22 +194,25 @@ def _used(ledger: Ledger, row: DefinitionLine | Line) -> str:
     used = ledger.used_in(row.entry)
     if not used and row.kind in ("result", "report") and row.entry.sent:
         return "shared" if ledger.is_used(row.entry) else "-"
-    return ", ".join(map(str, used[:3])) + (f" and {len(used) - 3} more" if len(used) > 3 else "")
+    return _listed(used, 3)
+
+
+def _listed(numbers: Sequence[int], most: int) -> str:
+    more = f" and {len(numbers) - most} more" if len(numbers) > most else ""
+    return ", ".join(map(str, numbers[:most])) + more
 
 
 def _said(aside: Aside) -> str:
-    what = f"lost with its process in turn {aside.turn}"
+    what = f"turn {aside.turn}: a request was lost with its process"
     if aside.kind == "summary":
-        what = f"to sum up {count(len(aside.turns), 'turn')} before turn {aside.turn}"
-    failed = f"; failed: {one_line(aside.error, 60)}" if aside.error else ""
-    cost = f", {_cost(aside.cost)}" if aside.cost else ""
-    return f"beside its turns, a request {what}: {aside.input:,} tokens sent, {aside.output:,} received{cost}{failed}"
+        what = f"before turn {aside.turn}: summing up {count(len(aside.turns), 'turn')}"
+    failed = f"; failed: {plain(aside.error)}" if aside.error else ""
+    cost = f", {_cost(aside.cost)} USD" if aside.cost else ""
+    return f"{what}, {aside.input:,} tokens sent, {aside.output:,} received{cost}{failed}"
 
 
 def _cost(cost: float | None) -> str:
-    if not cost:
-        return ""
-    return f"${cost:.4f}" if cost >= 0.01 else f"${cost:.6f}"
+    return f"{cost:.4f}" if cost and cost >= 0.1 else f"{cost:.6f}" if cost else ""
 
 
 def _table(
