@@ -14,10 +14,10 @@ _NARROWEST, _WIDEST = 80, 140
 _MOST_TURNS = 6
 
 _LEGEND = """
-# is the number that `harness fork --drop` takes, TURNS are the requests that held
-an entry, IN ALL its tokens over all of them. USED IN are turns whose replies hold
-a value, or several words, that the entry was the first to bring; `shared` if
-others had brought them before, `-` if nothing of it shows anywhere."""
+# is the number that `harness fork --drop` takes, TURNS are the requests that
+held an entry, IN ALL its tokens over all of them. USED IN are turns whose
+replies hold a value, or several words, that the entry was the first to bring;
+`shared` if others had brought them before, `-` if nothing of it shows."""
 
 _Column = tuple[str, Callable[[Any], str], bool]
 """Heading, cell of a row, and whether cells stand at the right."""

@@ -193,7 +193,72 @@ def test_a_ledger_fits_into_80_columns(store: Path):
     output = shown(store, columns=80)
 
     assert max(map(len, output.splitlines())) <= 80
-    assert output == snapshot()
+    assert output == snapshot("""\
+run 20261127-120000-0123456789 of stairs, 2027-01-15 08:00:00Z, 34.0 s
+task: Where are the stairs?
+2 agents, 3,485 tokens, $0.03
+
+lead (m): done, 3 turns, 3,442 tokens, window 137
+  1. corpus.search: 28 characters
+  2. delegate: 39 characters
+  scout-1 (m): done, 1 turn, 43 tokens, window 43
+
+2,940 tokens sent in 4 requests, each 4.2 times on average
+ORIGIN           IN ALL  SHARE
+residual          1,999    68%
+result              433    15%
+tool definition     198     7%
+system              149     5%
+call                 36     1%
+task                 33     1%
+summary              32     1%
+report               27     1%
+brief                15     1%
+thinking             12     0%
+text                  6     0%
+
+MCP SERVER       IN ALL  SHARE
+corpus              549    19%
+
+window of lead, in tokens
+TURN  TOTAL  = TOOLS  + ENTRIES  + RESIDUAL  REPEATED  CACHED       USD
+   1    120       66         54           0        0%          0.001500
+   2    585       66        519           0       21%     115  0.006050
+   3  2,200       66        135       1,999        5%     115  0.022120
+not beginning with the request before: turn 3 (summarise)
+before turn 3: summing up 1 turn, 460 tokens sent, 15 received, 0.004750 USD
+
+#  ORIGIN                SIZE  TURNS  SENT  IN ALL  CACHED       USD  USED IN
+   tool corpus.search      34  1-3       3     102     67%  0.001020  1 call
+   tool delegate           32  1-3       3      96     67%  0.000960  1 call
+0  system                  43  1-3       3     129     67%  0.001290
+1  task                    11  1-3       3      33     36%  0.000330
+2  thinking                12  2         1      12          0.000120
+2  text                     6  2         1       6          0.000060
+2  call corpus.search      14  2         1      14          0.000140
+2  summary                 32  3         1      32          0.000320
+3  result corpus.search   433  2         1     433          0.004330  2, 3
+4  call delegate           22  3         1      22          0.000220
+5  report scout-1          27  3         1      27          0.000270  3
+6  text                    13  never     0       0
+
+window of lead/scout-1, in tokens
+TURN  TOTAL  = TOOLS  + ENTRIES  + RESIDUAL  REPEATED       USD
+   1    35*        0         35           0        0%  0.000430
+* our count: the provider reported nothing
+
+#  ORIGIN  SIZE  TURNS  SENT  IN ALL       USD  USED IN
+0  system    20  1         1      20  0.000246
+1  brief     15  1         1      15  0.000184
+2  text       8  never     0       0
+
+# is the number that `harness fork --drop` takes, TURNS are the requests that
+held an entry, IN ALL its tokens over all of them. USED IN are turns whose
+replies hold a value, or several words, that the entry was the first to bring;
+`shared` if others had brought them before, `-` if nothing of it shows.
+
+Line 4012 of src/stairs_77.py.
+""")
 
 
 def test_with_more_room_nothing_of_the_origins_is_cut(store: Path):
