@@ -8,19 +8,23 @@ what is usual for the agent run, and the rest is the turn's residual: shown, and
 difference takes it back. Parts and residual of a turn always add up to the number reported; where none was,
 to our count.
 
-A record holds what a call cost, not what a token costs, so a turn's cost is divided by tokens, input and
-output alike. What the cache gave is counted from the front, where caches begin.
+What the cache gave is counted from the front, where caches begin. Where a price of the team file explains what
+every turn of an agent run cost, entries cost what it says; otherwise a turn's cost is divided by tokens, input
+and output alike.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
+from harness.messages import Usage
+from harness.models.port import Price
 from harness.models.tokens import estimate
 from harness.record.calibration import CacheReads, Calibration, TurnLine, counted_definitions, divide
 from harness.record.run import AgentRecord, Aside, Entry, Kind, RunRecord
@@ -168,10 +172,11 @@ def keep_ledger(record: RunRecord, *, count: Callable[[str], int] = estimate) ->
     Time is linear in the number of entries and turns, not in the sizes of the windows.
     """
     ledger = Ledger(record)
+    known = _known_prices(record.team)
     for path, agent in record.agents.items():
         calibration = Calibration(agent, counted_definitions(agent, count))
         turns = ledger.turns[path] = calibration.run()
-        prices = _Prices(agent, turns)
+        prices = _Prices(agent, turns, known)
         ledger.definitions[path] = _definition_lines(agent, prices, calibration.reads)
         ledger.lines[path] = _lines(agent, prices, calibration.reads)
     return ledger
@@ -180,16 +185,45 @@ def keep_ledger(record: RunRecord, *, count: Callable[[str], int] = estimate) ->
 class _Prices:
     """What sending cost, over the turns of an agent run."""
 
-    def __init__(self, agent: AgentRecord, turns: Sequence[TurnLine]) -> None:
+    def __init__(self, agent: AgentRecord, turns: Sequence[TurnLine], known: Iterable[Price]) -> None:
         self.priced = all(turn.cost is not None for turn in agent.turns if turn.reply) and bool(agent.turns)
+        self._price = next((price for price in known if _explains(price, agent)), None)
         self._rate = list(accumulate((line.rate for line in turns), initial=0.0))
         """USD per token of input, summed over the turns up to each."""
 
-    def cost(self, size: int, first: int, last: int) -> float | None:
-        """Return the USD of sending `size` tokens in every request from the first to the last; 0 is none."""
-        if not self.priced:
-            return None
-        return size * (self._rate[last] - self._rate[first - 1]) if first else 0.0
+    def cost(self, size: int, first: int, last: int, cached: int) -> float | None:
+        """Return the USD of sending `size` tokens in every request from the first to the last; 0 is none.
+
+        Args:
+            cached: How many of them, over all requests, came from a cache.
+        """
+        if not self.priced or not first:
+            return 0.0 if self.priced else None
+        if self._price is not None:
+            return self._price.cost(Usage(size * (last - first + 1), cached_tokens=cached))
+        return size * (self._rate[last] - self._rate[first - 1])
+
+
+def _known_prices(team: Mapping[str, Any]) -> list[Price]:
+    """Return the prices that stand in a team file."""
+    models: Mapping[str, Any] = team.get("models") or {}
+    prices: list[Price] = []
+    for model in models.values():
+        price: Mapping[str, Any] = model.get("price") or {}
+        if price and all(isinstance(number, int | float) for number in price.values()):
+            prices.append(Price(price.get("input", 0.0), price.get("output", 0.0), price.get("cached")))
+    return prices
+
+
+def _explains(price: Price, agent: AgentRecord) -> bool:
+    """Return whether a price is the one by which every turn of an agent was charged."""
+    return all(
+        turn.reported is not None
+        and turn.cost is not None
+        and math.isclose(price.cost(Usage(turn.reported, turn.output or 0, turn.cached or 0)), turn.cost)
+        for turn in agent.turns
+        if turn.reply
+    )
 
 
 def _lines(agent: AgentRecord, prices: _Prices, reads: CacheReads) -> list[Line]:
@@ -198,7 +232,7 @@ def _lines(agent: AgentRecord, prices: _Prices, reads: CacheReads) -> list[Line]
         sizes = divide(entry.size, [piece.weight for piece in entry.pieces])
         cached = reads.of(entry.number, sizes)
         for piece, size, read in zip(entry.pieces, sizes, cached, strict=True):
-            cost = prices.cost(size, entry.first, entry.last)
+            cost = prices.cost(size, entry.first, entry.last, read)
             lines.append(Line(entry, piece.kind, piece.label, size, cost, read))
     return lines
 
@@ -216,7 +250,7 @@ def _definition_lines(agent: AgentRecord, prices: _Prices, reads: CacheReads) ->
             size,
             sent,
             calls[tool],
-            prices.cost(size, min(1, sent), sent),
+            prices.cost(size, min(1, sent), sent, read),
             read,
         )
         for (tool, size), read in zip(sizes.items(), cached, strict=True)

@@ -255,23 +255,32 @@ async def open_team(
     *,
     tools: Sequence[Callable[..., Any]],
     store: Journal | None = None,
+    overrides: Sequence[str] = (),
     **models: Model,
 ) -> AsyncGenerator[harness.Harness]:
     """Open a team of `HEAD` and these agents, with `tools` as `desk.*`."""
     file = folder / "team.yaml"
     file.write_text(HEAD + agents)
     with anyio.fail_after(120):
-        desk = FunctionToolset("desk", *tools, effect="read")
         async with harness.open(
-            file, store=store or MemoryJournal(), models=models, toolsets=[desk]
+            file,
+            store=store or MemoryJournal(),
+            models=models,
+            toolsets=[FunctionToolset("desk", *tools, effect="read")],
+            overrides=overrides,
         ) as opened:
             yield opened
 
 
 async def run_team(
-    folder: Path, agents: str, *, tools: Sequence[Callable[..., Any]], **models: Model
+    folder: Path,
+    agents: str,
+    *,
+    tools: Sequence[Callable[..., Any]],
+    overrides: Sequence[str] = (),
+    **models: Model,
 ) -> list[Recorded]:
     """Run such a team and return what was recorded."""
-    async with open_team(folder, agents, tools=tools, **models) as opened:
+    async with open_team(folder, agents, tools=tools, overrides=overrides, **models) as opened:
         run = await opened.start("Where is X?")
         return [item async for item in run.events()]

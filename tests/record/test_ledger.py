@@ -230,6 +230,23 @@ async def test_thinking_that_is_not_sent_back_takes_nothing_from_what_is(tmp_pat
     assert sizes["text"] > 100
 
 
+async def test_entries_cost_what_the_team_file_says_and_less_where_a_cache_gave_them(tmp_path: Path):
+    pages = [calls("desk.note", page=page) for page in range(6)]
+    lead = Reporting(*pages, says("Done."))
+    overrides = ("models.default.price={input: 1, output: 4, cached: 0.1}",)
+
+    recorded = await run_team(tmp_path, ALONE, tools=[note], overrides=overrides, lead=lead)
+
+    ledger = keep_ledger(record_of(recorded))
+    parts = [*ledger.lines["lead"], *ledger.definitions["lead"]]
+    assert sum(part.cached for part in parts) > 1_000
+    for part in parts:
+        fresh = part.token_turns - part.cached
+        assert part.cost == pytest.approx((fresh * 1.0 + part.cached * 0.1) / 1e6)
+    output = sum(turn.output or 0 for turn in ledger.record.turns())
+    assert ledger.cost == pytest.approx(sum(part.cost or 0.0 for part in parts) + output * 4 / 1e6)
+
+
 async def test_a_ledger_says_where_an_entry_was_used(tmp_path: Path):
     async def find(what: str) -> str:
         """Find a file."""
