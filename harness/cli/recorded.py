@@ -69,11 +69,14 @@ def show(
     windows: Annotated[
         bool,
         typer.Option(
-            "--windows", help="Show the ledger: what filled each agent's window, and how often it was sent."
+            "--windows", help="Show the ledger: what every request held, by origin, and whether it was used."
         ),
     ] = False,
 ) -> None:
-    """Show a run: its task, agents, plan, tool calls, answer and cost."""
+    """Show a run: its task, agents, plan, tool calls, answer and cost.
+
+    With --json its events, one a line; with --windows --json the lines of its ledger.
+    """
     from harness.cli.show import show_run
 
     show_run(run, store, events=events, windows=windows, as_json=json)

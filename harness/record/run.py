@@ -82,7 +82,7 @@ class Entry:
     """Our count of its tokens."""
     pieces: tuple[Piece, ...] = ()
     place: float = 0.0
-    """Windows are ordered by it: the place of the entry it replaced, else its own number."""
+    """Windows are ordered by it: the place of the entry it replaced; in our runs the number that `fork` takes."""
     first: int = 0
     """The first turn whose request held it; 0 if none did."""
     last: int = 0
@@ -195,6 +195,28 @@ class Turn:
         return f"{self.agent}/turn-{self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A request of an agent run beside its turns: for a summary of its window, or one lost with its process."""
+
+    agent: str
+    kind: Literal["summary", "lost"]
+    turn: int
+    """The turn it was made before or in."""
+    model: str
+    input: int
+    """Tokens sent: the provider's count, or ours."""
+    output: int = 0
+    cached: int = 0
+    reported: bool = False
+    """Whether the provider counted them."""
+    cost: float | None = None
+    """USD."""
+    turns: tuple[int, ...] = ()
+    """The turns that were to be summed up."""
+    error: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class AgentRecord:
     """One agent run."""
@@ -222,6 +244,7 @@ class AgentRecord:
     entries: list[Entry] = field(default_factory=list[Entry])
     """All entries its window ever held, in the order in which they came."""
     turns: list[Turn] = field(default_factory=list[Turn])
+    asides: list[Aside] = field(default_factory=list[Aside])
     started: float | None = None
     ended: float | None = None
     span: str = ""
