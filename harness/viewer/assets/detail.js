@@ -10,13 +10,14 @@ function turnPanel(agent, turn, options) {
 function oneTurn(agent, turn, options) {
   const took = turn.start === null ? null : turn.end - turn.start;
   const facts = [
-    ["in", number(turn.total)], ["cached", number(turn.cached)], ["out", number(turn.output)],
-    ["cost", usd(turn.cost)], ["took", seconds(took)], ["repeats", turn.total ? Math.round(Math.min(1, turn.prefix / turn.total) * 100) + "%" : "–"],
+    ["tokens in", number(turn.total)], ["cached", number(turn.cached)], ["tokens out", number(turn.output)], ["cost", usd(turn.cost)], ["took", seconds(took)],
+    ["sent before", turn.total ? Math.round(Math.min(1, turn.prefix / turn.total) * 100) + "%" : "–", "How much of the request the request before it began with"],
   ];
   return el("article", { class: "turn" },
+    options.finding && findingBanner(options.finding),
     el("h3", {}, values.diff && el("span", { class: "side" }, "AB"[agent.run.side]), el("bdi", {}, agent.path), ` · turn ${turn.number} of ${agent.turns.length}`),
     el("p", { class: "dim" }, [turn.model, turn.stop, turn.retries ? `retried ${turn.retries}×` : ""].filter(Boolean).join(" · ")),
-    el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    el("dl", { class: "facts" }, facts.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value)))),
     turn.error && el("p", { class: "failed" }, turn.error),
     turn.breaks && el("p", { class: "note" }, `Does not begin with all of the request before it: ${turn.breaks}`),
     findingLinks(turn.marks),
@@ -48,12 +49,12 @@ function request(agent, turn, options) {
   if (turn.residual) rows.push({ residual: turn.residual });
   const largest = Math.max(1, ...held.map((entry) => entry.size));
   const built = lazyList(list, rows, (row) => row.definitions ? definitionRow(agent, row.definitions)
-    : row.residual ? el("div", { class: "row flat" }, el("i", { class: "swatch k-residual" }), el("span", {}, "residual"), el("span", { class: "num" }, number(row.residual)))
+    : row.residual ? el("div", { class: "row flat" }, el("i", { class: "swatch k-residual" }), el("span", { title: RESIDUAL }, "residual"), el("span", { class: "num" }, number(row.residual)))
     : entryRow(agent, row.entry, turn, largest, options));
   const wanted = options.entry && held.indexOf(options.entry);
   if (wanted >= 0) built.ensure(rows.findIndex((row) => row.entry === options.entry));
   const gone = agent.entries.filter((entry) => entry.gone && entry.last === turn.number - 1 && entry.first);
-  return el("section", {}, el("h4", {}, `Request · ${count(rows.length, "entry").replace("entrys", "entries")}`), list,
+  return el("section", {}, el("h4", {}, `Request · ${count(rows.length, "entry").replace("entrys", "entries")}`, el("span", { class: "unit" }, "tokens")), list,
     gone.length > 0 && el("details", {}, el("summary", {}, `${gone.length} left the window before this turn`),
       gone.slice(0, 200).map((entry) => entryRow(agent, entry, turn, largest, {}))));
 }
@@ -82,7 +83,7 @@ function entryRow(agent, entry, turn, largest, options) {
     el("span", { class: "label" }, el("bdi", {}, entry.origin === "assistant" ? `reply of turn ${entry.turn}` : entry.origin)),
     entry.marks && el("span", { class: "dot " + worst(entry.marks), title: shown(entry.marks.map((one) => one.what).join("\n")) }),
     isUnused(agent, entry) && el("span", { class: "tag" }, "unused"), isStale(entry) && el("span", { class: "tag" }, "stale"),
-    el("span", { class: "peek dim" }, oneLine(text(entry.pieces[entry.pieces.length - 1]?.[3] ?? 0), 60)),
+    el("span", { class: "peek dim" }, oneLine(text(entry.pieces[entry.pieces.length - 1]?.[3] ?? 0), 200)),
     el("span", { class: "bar" }, el("i", { class: "k-" + kind, style: { width: (entry.size / largest) * 100 + "%" } })),
     el("span", { class: "num" }, number(entry.size))));
   const open = () => {
@@ -103,8 +104,9 @@ function entryRow(agent, entry, turn, largest, options) {
 
 function replyAndCalls(agent, turn, options) {
   const reply = agent.entries[turn.reply];
+  const said = reply?.pieces.filter((piece) => KINDS[piece[0]] !== "call");
   return el("section", {}, el("h4", {}, "Reply"),
-    reply ? reply.pieces.filter((piece) => KINDS[piece[0]] !== "call").map(([kind, , size, at]) => [
+    said && !said.length ? el("p", { class: "dim" }, "Only calls.") : said ? said.map(([kind, , size, at]) => [
       el("h5", {}, el("i", { class: "swatch k-" + KINDS[kind] }), kindName(KINDS[kind]), ` · ${number(size)}`), prose(text(at), options.quotes ?? [])])
       : el("p", { class: "dim" }, turn.error ? "The call failed." : "None is recorded."),
     turn.calls.length > 0 && el("h4", {}, count(turn.calls.length, "call")),
@@ -116,16 +118,19 @@ function callRow(agent, call, options) {
     el("i", { class: "swatch k-" + (call.children.length ? "report" : "result") }), el("span", { class: "label" }, el("bdi", {}, call.tool)),
     Boolean(call.marks) && el("span", { class: "dot " + worst(call.marks) }),
     Boolean(call.error) && el("span", { class: "tag bad" }, call.errorType || "failed"),
-    el("span", { class: "peek dim" }, oneLine(text(call.args), 60)),
+    el("span", { class: "peek dim" }, oneLine(text(call.args), 200)),
     el("span", { class: "num" }, call.start === null ? "" : seconds(call.end - call.start))));
+  const quotes = (options.quotes ?? []).map((quote) => quote.startsWith(call.tool + " ") ? quote.slice(call.tool.length + 1) : quote);
   const open = () => {
+    state.call = call;
+    lanesChart.redraw();
     if (row.childElementCount > 1) return;
-    row.append(el("div", { class: "body" }, findingLinks(call.marks),
+    row.append(el("div", { class: "body" }, findingLinks(call.marks), flowLines(call),
       call.children.map((path) => agent.run.byPath.get(path)).filter(Boolean).map((child) =>
         button(`→ ${child.path}`, () => select(child, child.turns[0] ?? null), { class: "link" })),
-      el("h5", {}, "arguments"), prose(pretty(text(call.args)), options.quotes ?? []),
-      el("h5", {}, "result"), call.result === null ? el("p", { class: "dim" }, "none is carried") : prose(text(call.result), options.quotes ?? []),
-      call.whole !== null && [el("h5", {}, "whole result, of which the model saw a part"), prose(text(call.whole), options.quotes ?? [])]));
+      el("h5", {}, "arguments"), prose(pretty(text(call.args)), quotes),
+      el("h5", {}, "result"), call.result === null ? el("p", { class: "dim" }, "none is carried") : prose(text(call.result), quotes),
+      call.whole !== null && [el("h5", {}, "whole result, of which the model saw a part"), prose(text(call.whole), quotes)]));
   };
   row.addEventListener("toggle", () => { if (row.open) open(); });
   if (options.call === call) { open(); row.open = true; }

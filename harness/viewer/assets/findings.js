@@ -17,14 +17,20 @@ function findingsPanel() {
     const fits = every.filter((one) => (!chosen.severity || one.severity === chosen.severity) &&
       (!chosen.detector || one.detector === chosen.detector) && (!chosen.agent || one.agent === chosen.agent));
     list.replaceChildren();
-    told.textContent = every.length ? `${count(fits.length, "finding")}` : "The doctor found nothing here.";
+    told.textContent = every.length ? count(fits.length, "finding") : "Nothing was found.";
     shownFindings = fits;
     lazy = lazyList(list, fits, findingCard);
   }
   const panel = el("div", {}, every.length > 0 && el("div", { class: "filters" },
     filter("severity", "any severity", SEVERITIES.filter((one) => every.some((finding) => finding.severity === one))),
-    filter("detector", "any detector", distinct((one) => one.detector)), filter("agent", "any agent", distinct((one) => one.agent))), told, list);
-  panel.ensure = (finding) => lazy.ensure(shownFindings.indexOf(finding));
+    filter("detector", "any detector", distinct((one) => one.detector)), filter("agent", "any agent", distinct((one) => one.agent))), told, list,
+    runs.flatMap((run) => run.notes.map((note) => el("p", { class: "dim" }, values.diff && el("span", { class: "side" }, "AB"[run.side]), note))));
+  panel.show = (finding) => {
+    const index = shownFindings.indexOf(finding);
+    if (index < 0) return null;
+    lazy.ensure(index);
+    return list.children[index];
+  };
   panel.all = () => lazy.all();
   show();
   return panel;
@@ -33,7 +39,7 @@ let shownFindings = every;
 
 function price(finding) {
   const { tokens, usd: dollars, seconds: time, turns, action } = finding.price;
-  return [tokens !== null && `${number(tokens)} token-turns`, dollars !== null && usd(dollars), time !== null && seconds(time), turns !== null && count(turns, "turn"), action && `led to: ${action}`]
+  return [tokens !== null && `${number(tokens)} token-turns`, dollars !== null && usd(dollars), time !== null && seconds(time), turns !== null && count(turns, "turn") + " spent", action && `led to: ${oneLine(action, 70)}`]
     .filter(Boolean).join(" · ");
 }
 
@@ -51,6 +57,22 @@ function findingCard(finding) {
     finding.evidence.map(([where, quote], i) => el("blockquote", {}, button(oneLine(where, 50), () => openFinding(finding, i), { class: "link" }), " ", el("q", {}, oneLine(text(quote), 260)))),
     finding.remedy && el("p", { class: "remedy" }, finding.remedy),
     patch && el("div", { class: "patch" }, copy, patchBox));
+}
+
+const findingTip = (finding) => [`${finding.severity}: ${finding.detector}`, oneLine(finding.what, 160), "click for its evidence"];
+
+// What is wrong, above the turn in which it shows.
+function findingBanner(finding) {
+  const at = shownFindings.indexOf(finding);
+  return el("div", { class: "banner " + finding.severity, role: "note" },
+    el("header", {}, el("b", {}, el("span", { class: "dot " + finding.severity }), finding.detector),
+      el("span", { class: "zoom" }, at >= 0 && el("span", { class: "dim" }, `${number(at + 1)} of ${number(shownFindings.length)}`),
+        button("‹", () => stepFinding(-1), { "aria-label": "Previous finding" }), button("›", () => stepFinding(1), { "aria-label": "Next finding" }),
+        button("all", () => openTab("findings"), { "aria-label": "All findings" }))),
+    el("p", {}, finding.what),
+    finding.evidence.length > 1 && el("p", { class: "chips" }, finding.evidence.map(([where], i) =>
+      button(oneLine(where, 50), () => openFinding(finding, i), { class: "link" }))),
+    finding.remedy && el("p", { class: "remedy" }, finding.remedy));
 }
 
 // Where a quote stands: an entry, a call or a turn.
@@ -71,12 +93,13 @@ function placeOf(finding, where) {
 }
 
 function openFinding(finding, quote = 0) {
-  const quotes = finding.evidence.map(([, at]) => text(at));
+  const said = [...finding.what.matchAll(/'([^']{3,100})'/g)].map(([, value]) => value);
+  const quotes = [...finding.evidence.map(([, at]) => text(at)), ...said];
   const wheres = [finding.evidence[quote]?.[0], ...finding.entries, ...finding.calls].filter(Boolean);
   const place = wheres.map((where) => placeOf(finding, where)).find((one) => one?.turn);
   const agent = place?.agent ?? finding.run.byPath.get(finding.agent);
   const turn = place?.turn ?? agent?.turns[(finding.shownTurns[0] ?? 1) - 1] ?? null;
   state.finding = finding;
-  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, quotes });
+  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, quotes, finding });
   announce(`${finding.severity}: ${finding.what}`);
 }

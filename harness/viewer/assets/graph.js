@@ -37,7 +37,7 @@ function drawGraph(run, nodes, select) {
   for (const id of graph.nodes()) {
     const { x, y, node } = graph.node(id);
     const go = () => node.run && select(node.run, node.run.turns[0] ?? null);
-    const status = node.run ? node.run.status || "open" : node.kept ? "kept" : "waiting";
+    const status = node.run ? node.run.status || (run.outcome === "done" ? "ended" : "open") : node.kept ? "kept" : "waiting";
     const box = svg("g", {
       class: `node ${status}${node.run ? " link" : ""}`, transform: `translate(${x - 88},${y - 23})`, role: "button", tabindex: "0",
       "aria-label": shown(`${node.title}, ${node.agent}, ${status}`),
@@ -45,7 +45,7 @@ function drawGraph(run, nodes, select) {
     }, svg("rect", { width: 176, height: 46, rx: 6 }),
       svg("circle", { cx: 13, cy: 16, r: 4, class: "status" }),
       svg("text", { x: 24, y: 20, class: "name" }, oneLine(node.title, 21)),
-      svg("text", { x: 12, y: 37, class: "about" }, oneLine(`${node.agent ? node.agent + " · " : ""}${node.text}`, 27)),
+      svg("text", { x: 12, y: 37, class: "about" }, oneLine([node.agent, node.text].filter(Boolean).join(" · "), 27)),
       svg("title", {}, `${node.title} (${status})\n${node.text.slice(0, 400)}`));
     drawing.append(box);
   }
