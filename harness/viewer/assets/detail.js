@@ -48,7 +48,7 @@ function request(agent, turn, options) {
   const rows = [...(definitions.length ? [{ definitions }] : []), ...held.map((entry) => ({ entry }))];
   if (turn.residual) rows.push({ residual: turn.residual });
   const largest = Math.max(1, ...held.map((entry) => entry.size));
-  const built = lazyList(list, rows, (row) => row.definitions ? definitionRow(agent, row.definitions)
+  const built = lazyList(list, rows, (row) => row.definitions ? definitionRow(row.definitions, options.tool)
     : row.residual ? el("div", { class: "row flat" }, el("i", { class: "swatch k-residual" }), el("span", { title: RESIDUAL }, "residual"), el("span", { class: "num" }, number(row.residual)))
     : entryRow(agent, row.entry, turn, largest, options));
   const wanted = options.entry && held.indexOf(options.entry);
@@ -59,15 +59,17 @@ function request(agent, turn, options) {
       gone.slice(0, 200).map((entry) => entryRow(agent, entry, turn, largest, {}))));
 }
 
-function definitionRow(agent, definitions) {
+function definitionRow(definitions, chosen) {
   const size = definitions.reduce((sum, one) => sum + one[2], 0);
   const details = el("details", { class: "row" }, el("summary", {}, el("i", { class: "swatch k-tool_definition" }),
     el("span", { class: "label" }, count(definitions.length, "tool definition")), el("span", { class: "num" }, number(size))));
-  details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) details.append(...definitions.map(([tool, , its, calls, number_]) =>
-      el("details", { class: "row inner" }, el("summary", {}, el("span", { class: "label" }, tool),
-        el("span", { class: "dim" }, calls ? `called ${calls}×` : "never called"), el("span", { class: "num" }, number(its))), prose(pretty(text(number_))))));
-  }, { once: true });
+  const open = () => {
+    if (details.childElementCount === 1) details.append(...definitions.map(([tool, , its, calls, number_]) =>
+      el("details", { class: "row inner" + (tool === chosen ? " focus" : ""), open: tool === chosen, "data-tool": tool }, el("summary", {}, el("span", { class: "label" }, tool),
+        el("span", { class: "dim" }, calls ? `called ${calls}×` : "never called"), el("span", { class: "num" }, number(its))), prose(pretty(text(number_)), tool === chosen ? [chosen] : []))));
+  };
+  details.addEventListener("toggle", open, { once: true });
+  if (chosen) { open(); details.open = true; }
   return details;
 }
 
@@ -77,7 +79,7 @@ function entryRow(agent, entry, turn, largest, options) {
   const focus = options.entry === entry;
   const row = el("details", {
     class: "row entry" + (entry.first === turn.number ? " new" : "") + (values.diff && agent.twin && agent.own.has(entry.number) ? " differs" : "") + (focus ? " focus" : ""),
-    "data-entry": `${agent.path}#${entry.number}`,
+    title: values.diff && agent.twin && agent.own.has(entry.number) ? "The other run does not have it" : null, "data-entry": `${agent.path}#${entry.number}`,
   }, el("summary", {},
     entry.pieces.slice(0, 4).map(([one]) => el("i", { class: "swatch k-" + KINDS[one] })),
     el("span", { class: "label" }, el("bdi", {}, entry.origin === "assistant" ? `reply of turn ${entry.turn}` : entry.origin)),

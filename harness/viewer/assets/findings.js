@@ -70,12 +70,12 @@ function findingBanner(finding) {
         button("‹", () => stepFinding(-1), { "aria-label": "Previous finding" }), button("›", () => stepFinding(1), { "aria-label": "Next finding" }),
         button("all", () => openTab("findings"), { "aria-label": "All findings" }))),
     el("p", {}, finding.what),
-    finding.evidence.length > 1 && el("p", { class: "chips" }, finding.evidence.map(([where], i) =>
-      button(oneLine(where, 50), () => openFinding(finding, i), { class: "link" }))),
+    finding.evidence.length > 0 && el("p", { class: "chips" }, el("span", { class: "dim" }, "evidence"), [...new Map(finding.evidence.map(([where], i) => [where, i]).reverse())].reverse()
+      .map(([where, i]) => button(oneLine(where, 50), () => openFinding(finding, i), { class: "link" }))),
     finding.remedy && el("p", { class: "remedy" }, finding.remedy));
 }
 
-// Where a quote stands: an entry, a call or a turn.
+// Where a quote stands: an entry, a call, an agent run (its brief), a tool definition or a turn.
 function placeOf(finding, where) {
   const { run } = finding;
   const call = run.callByKey.get(where);
@@ -87,6 +87,10 @@ function placeOf(finding, where) {
     const turn = entry.first ? agent.turns[(numbers[0] ?? entry.first) - 1] : agent.turns[entry.turn - 1];
     return { agent, turn, entry: entry.first ? entry : undefined };
   }
+  const named = run.byPath.get(where);
+  if (named) return { agent: named, turn: named.turns[0], entry: named.entries.find((one) => one.first && ["brief", "task"].includes(one.origin)) };
+  const owner = run.byPath.get(finding.agent);
+  if (owner?.definitions.some(([tool]) => tool === where)) return { agent: owner, turn: owner.turns[(finding.shownTurns[0] ?? 1) - 1], tool: where };
   const cut = where.lastIndexOf("/turn-");
   const agent = run.byPath.get(where.slice(0, cut));
   return agent ? { agent, turn: agent.turns[Number(where.slice(cut + 6)) - 1] } : null;
@@ -94,12 +98,13 @@ function placeOf(finding, where) {
 
 function openFinding(finding, quote = 0) {
   const said = [...finding.what.matchAll(/'([^']{3,100})'/g)].map(([, value]) => value);
-  const quotes = [...finding.evidence.map(([, at]) => text(at)), ...said];
+  const cited = finding.evidence.map(([, at]) => text(at));
+  const quotes = [...new Set([...quote ? [cited[quote]] : said, ...cited, ...said])];
   const wheres = [finding.evidence[quote]?.[0], ...finding.entries, ...finding.calls].filter(Boolean);
   const place = wheres.map((where) => placeOf(finding, where)).find((one) => one?.turn);
   const agent = place?.agent ?? finding.run.byPath.get(finding.agent);
   const turn = place?.turn ?? agent?.turns[(finding.shownTurns[0] ?? 1) - 1] ?? null;
   state.finding = finding;
-  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, quotes, finding });
+  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, tool: place?.tool, quotes, finding });
   announce(`${finding.severity}: ${finding.what}`);
 }

@@ -116,9 +116,9 @@ function lanes(state, select) {
       if (begin > high) break;
       const x = chart.x(begin), w = Math.max(1.5, chart.x(span(turn, 1)) - x);
       const selected = turn === state.turn;
+      const strength = values.diff && agent.pair && turn.number <= agent.pair.same ? 0.35 : 1;
       if (x + w > lastReply + 0.7 || selected || turn.error) {
-        const same = values.diff && agent.pair && turn.number <= agent.pair.same;
-        context.globalAlpha = same ? 0.35 : 1;
+        context.globalAlpha = strength;
         context.fillStyle = turn.error ? palette.error : palette["k-text"];
         context.fillRect(x, y + 5, w, 11);
         if (turn.retries && w > 3) { context.fillStyle = palette.warning; context.fillRect(x, y + 5, Math.min(w, 4), 11); }
@@ -132,7 +132,7 @@ function lanes(state, select) {
         const many = turn.calls.length, h = many > 1 ? Math.max(2, 9 / Math.min(many, 4)) : 9;
         const cy = y + 18 + (many > 1 ? (turn.calls.indexOf(index) % 4) * h : 0);
         context.fillStyle = call.error ? palette.error : call.children.length ? palette["k-report"] : palette["k-result"];
-        if (call.children.length) context.globalAlpha = 0.45;
+        context.globalAlpha = strength * (call.children.length ? 0.45 : 1);
         context.fillRect(cx, cy, cw, Math.max(1.5, h - 0.8));
         context.globalAlpha = 1;
         if (many === 1) lastCall = cx + cw;

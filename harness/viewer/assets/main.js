@@ -13,7 +13,8 @@ function select(agent, turn, options = {}) {
   if (options.quiet) return;
   openTab("turn");
   const focus = turnBox.querySelector(".focus");
-  bringIntoView(focus?.querySelector("mark") ?? focus);
+  const marks = [...focus?.querySelectorAll("mark") ?? []];
+  bringIntoView(marks.find((mark) => mark.textContent === options.quotes?.[0]) ?? marks[0] ?? focus);
   focus?.querySelector("summary").focus({ preventScroll: true });
   if (turn) announce(`${agent.path}, turn ${turn.number}, ${number(turn.total)} tokens`);
 }
@@ -44,14 +45,14 @@ function head() {
     repaint();
   }, { "aria-label": "Light or dark", title: "Light or dark" });
   return el("header", { class: "head" }, el("div", { class: "tools" }, button("search /", () => openSearch()), button("?", toggleHelp, { "aria-label": "Keys" }), theme),
-    runs.map((run) => el("div", { class: "run" },
+    el("div", { class: "runs" }, runs.map((run) => el("div", { class: "run" },
       el("h1", {}, values.diff && el("span", { class: "side" }, "AB"[run.side]), el("bdi", {}, run.name || run.id), el("span", { class: "outcome " + run.outcome }, run.outcome)),
       el("p", { class: "task" }, oneLine(text(run.task), 400)),
       el("dl", { class: "totals" }, totals(run).map(([name, value, title]) => el("div", { title }, el("dd", {}, value), el("dt", {}, name)))),
       run.error && el("p", { class: "failed" }, run.error),
       el("details", { class: "about" }, el("summary", {}, `run ${oneLine(run.id, 60)}${run.notes.length ? ` · ${count(run.notes.length, "note")}` : ""}`),
         el("p", { class: "dim" }, `read from ${run.source}, ${count(run.totals.spans, "event or span")}`.replace("event or spans", "events or spans")),
-        run.notes.map((note) => el("p", { class: "dim" }, note)), el("h5", {}, "task"), prose(text(run.task)), el("h5", {}, "answer"), prose(text(run.answer))))));
+        run.notes.map((note) => el("p", { class: "dim" }, note)), el("h5", {}, "task"), prose(text(run.task)), el("h5", {}, "answer"), prose(text(run.answer)))))));
 }
 
 function totals(run) {
@@ -91,6 +92,7 @@ function lanesSection() {
   return el("section", { class: "card" }, el("h2", {}, "Agents over time", el("span", { class: "zoom" }, fold, timed && axis), zoomButtons(() => lanesChart)), lanesChart.element,
     el("div", { class: "legend" }, el("span", {}, el("i", { class: "swatch k-text" }), "reply"), el("span", {}, el("i", { class: "swatch k-result" }), "tool call"),
       el("span", {}, el("i", { class: "swatch k-report" }), "sub-agent"), el("span", {}, el("i", { class: "swatch error" }), "failed"), el("span", {}, el("i", { class: "swatch path" }), "critical path"),
+      el("span", { title: "Values of a result that stand in the arguments of a later call" }, el("i", { class: "swatch flow-line" }), "data of the chosen call"),
       el("span", { class: "dim" }, "drag to pan, ctrl+wheel to zoom")));
 }
 
@@ -104,7 +106,8 @@ function windowsSection() {
 function differenceSection() {
   if (!values.diff) return null;
   const [a, b] = runs.map((run) => run.totals);
-  const names = [["agents", number], ["turns", number], ["calls", number], ["sent", number], ["output", number], ["cost", usd], ["seconds", seconds]];
+  const names = [["agents", number, "agents"], ["turns", number, "turns"], ["calls", number, "calls"], ["tokens sent", number, "sent"],
+    ["tokens out", number, "output"], ["cost", usd, "cost"], ["time", seconds, "seconds"]];
   const first = values.diff.first;
   const pair = first && values.diff.pairs[first.pair];
   const go = () => {
@@ -115,8 +118,8 @@ function differenceSection() {
     first ? el("p", {}, "They part at ", button(`${pair.left || pair.right}, turn ${first.turn}`, go, { class: "link" }), `; ${number(values.diff.pairs.filter((one) => one.equal).length)} of ${count(values.diff.pairs.length, "agent run")} did the same.`)
       : el("p", {}, "Both did and said the same."),
     el("table", {}, el("thead", {}, el("tr", {}, ["", "A", "B", "change"].map((one) => el("th", { scope: "col" }, one)))),
-      el("tbody", {}, names.map(([name, write]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, write(a[name])), el("td", {}, write(b[name])),
-        el("td", {}, a[name] === null || b[name] === null || a[name] === b[name] ? "" : (b[name] > a[name] ? "+" : "−") + write(Math.abs(b[name] - a[name]))))))));
+      el("tbody", {}, names.map(([name, write, key]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, write(a[key])), el("td", {}, write(b[key])),
+        el("td", {}, a[key] === null || b[key] === null || a[key] === b[key] ? "" : (b[key] > a[key] ? "+" : "−") + write(Math.abs(b[key] - a[key]))))))));
 }
 
 function panelSection() {

@@ -17,7 +17,7 @@ function strata(state, side, select) {
     if (agent === next) { self.redraw(); return; }
     agent = next;
     bands = agent ? bandsOf(agent) : [];
-    top = Math.max(1, ...(agent?.turns ?? []).map((turn) => Math.max(turn.total, turn.total - turn.residual)));
+    top = Math.max(1, ...[...agent?.turns ?? [], ...agent?.twin?.turns ?? []].map((turn) => Math.max(turn.total, turn.total - turn.residual)));
     if (agent?.limit && agent.limit < top * 1.6) top = Math.max(top, agent.limit * 1.02);
     scale.replaceChildren(...d3.ticks(0, top, 4).map((tick) => el("span", { style: { top: y(tick) + "px" } }, short(tick))));
     self.fit();

@@ -59,7 +59,7 @@ function spans(whole, quotes) {
   return found.filter((span, i) => !i || span[0] >= found[i - 1][1]);
 }
 
-// Where a quote stands if white space does not count, as in JSON that is shown indented.
+// Where a quote stands if white space does not count, as in JSON that is shown indented; or all, if the quote goes on.
 function spaced(whole, needle) {
   const bare = needle.replace(/\s+/g, "");
   if (bare.length < 8 || whole.length > 400000) return [];
@@ -70,6 +70,7 @@ function spaced(whole, needle) {
     squeezed += word[0];
   }
   const at = squeezed.indexOf(bare);
+  if (squeezed.length >= 8 && bare.includes(squeezed)) return [[places[0], places.at(-1) + 1]];
   return at < 0 ? [] : [[places[at], places[at + bare.length - 1] + 1]];
 }
 
