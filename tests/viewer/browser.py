@@ -21,6 +21,9 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 
+KEY_CODES = {"Tab": 9, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+"""Keys that the browser itself acts on need their number."""
+
 
 @dataclass
 class Tab:
@@ -81,8 +84,8 @@ class Tab:
         )
 
     async def press(self, key: str) -> None:
-        text = {"text": key} if len(key) == 1 else {}
-        await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        more: dict[str, Any] = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": KEY_CODES[key]}
+        await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
         await self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
         await self.frame()
 

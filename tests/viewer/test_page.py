@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Tab, browser
+from browser import CHROMIUM, browser
 from runs import HOSTILE, found, synthetic
+from showing import assert_quiet, shown, text
 
 import harness
-from harness.diagnosis import Diagnosis, examine
+from harness.diagnosis import examine
 from harness.journal import open_journal
 from harness.record import RunRecord, record_of
 from harness.viewer import page
@@ -19,32 +20,6 @@ pytestmark = [
     pytest.mark.timeout(90),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
 ]
-
-OBSERVE = """
-new PerformanceObserver(list => { for (const one of list.getEntries())
-    (window.longTasks ||= []).push(one.duration) }).observe({type: 'longtask', buffered: true});
-document.addEventListener('securitypolicyviolation', one => (window.violations ||= []).push(one.violatedDirective));
-"""
-
-
-async def shown(tab: Tab, folder: Path, diagnosis: Diagnosis, *, other: Diagnosis | None = None) -> None:
-    file = folder / "page.html"
-    file.write_text(page(diagnosis, other=other), "utf-8")
-    await tab.send("Page.addScriptToEvaluateOnNewDocument", source=OBSERVE)
-    await tab.size(1400, 900)
-    await tab.open(file)
-
-
-async def assert_quiet(tab: Tab) -> None:
-    """Nothing was logged, forbidden or asked for but the page itself."""
-    assert tab.logged == []
-    assert [one for one in tab.asked if not one.startswith(("file:", "data:"))] == []
-    assert sum(one.startswith("file:") for one in tab.asked) == 1
-    assert await tab.run("window.violations || []") == []
-
-
-async def text(tab: Tab, selector: str = "body") -> str:
-    return await tab.run(f"document.querySelector({selector!r}).innerText")
 
 
 async def test_everything_about_a_run_is_on_the_page_and_nothing_is_asked_of_the_network(tmp_path: Path):
@@ -116,7 +91,7 @@ async def test_keys_walk_through_turns_and_findings_and_open_search(tmp_path: Pa
         assert "value_7" in await tab.run("document.querySelector('.focus mark').textContent")
         await tab.press("Escape")
         await tab.press("?")
-        assert await tab.run("!document.querySelector('.help').hidden")
+        assert await tab.run("document.querySelector('.help').open")
         await assert_quiet(tab)
 
 
