@@ -332,5 +332,6 @@ class _Lane:
             for value in sorted(values_and_words(call.arguments)[0])
         ]
         return [
-            [storable(value), number if number < reply.number else -1] for value, number in known[:MOST_VALUES]
+            [storable(value), number if number < reply.number else -1]
+            for value, number in known[:MOST_VALUES]
         ]

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Tab]:
+async def browser() -> AsyncGenerator[Tab]:
     """Start Chromium with an empty profile and open one page in it."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

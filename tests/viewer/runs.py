@@ -81,7 +81,9 @@ def found(record: RunRecord, *, every: int = 5, word: str = "plain") -> Diagnosi
 
 def feeding(*, word: str = "plain", first: str = "found ORD-0815") -> RunRecord:
     """Return a run in which a search shows an order, another call reads it, and a third reads one nobody showed."""
-    record = RunRecord("run-1", "journal", name="desk", task="Where is my order?", outcome="done", started=ZERO)
+    record = RunRecord(
+        "run-1", "journal", name="desk", task="Where is my order?", outcome="done", started=ZERO
+    )
     agent = AgentRecord("desk", "desk")
     record.agents["desk"] = agent
     builder = AgentBuilder(agent)

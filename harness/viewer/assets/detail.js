@@ -16,7 +16,7 @@ function oneTurn(agent, turn, options) {
   return el("article", { class: "turn" },
     options.finding && findingBanner(options.finding),
     el("h3", {}, values.diff && el("span", { class: "side" }, "AB"[agent.run.side]), el("bdi", {}, agent.path), ` · turn ${turn.number} of ${agent.turns.length}`),
-    el("p", { class: "dim" }, [turn.model, turn.stop, turn.retries ? `retried ${turn.retries}×` : ""].filter(Boolean).join(" · ")),
+    el("p", { class: "dim" }, [turn.model, turn.stop && `ended with ${turn.stop}`, turn.retries ? `retried ${turn.retries}×` : ""].filter(Boolean).join(" · ")),
     el("dl", { class: "facts" }, facts.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value)))),
     turn.error && el("p", { class: "failed" }, turn.error),
     turn.breaks && el("p", { class: "note" }, `Does not begin with all of the request before it: ${turn.breaks}`),

@@ -115,7 +115,7 @@ function differenceSection() {
     select(agent, agent.turns[first.turn - 1]);
   };
   return el("section", { class: "card" }, el("h2", {}, "Difference"),
-    first ? el("p", {}, "They part at ", button(`${pair.left || pair.right}, turn ${first.turn}`, go, { class: "link" }), `; ${number(values.diff.pairs.filter((one) => one.equal).length)} of ${count(values.diff.pairs.length, "agent run")} did the same.`)
+    first ? el("p", {}, "They part at ", button(`${pair.left || pair.right}, turn ${first.turn}`, go, { class: "link" }), values.diff.pairs.length > 1 ? `; ${number(values.diff.pairs.filter((one) => one.equal).length)} of ${count(values.diff.pairs.length, "agent run")} did the same.` : ".")
       : el("p", {}, "Both did and said the same."),
     el("table", {}, el("thead", {}, el("tr", {}, ["", "A", "B", "change"].map((one) => el("th", { scope: "col" }, one)))),
       el("tbody", {}, names.map(([name, write, key]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, write(a[key])), el("td", {}, write(b[key])),
@@ -127,7 +127,7 @@ function panelSection() {
   findingsBox = el("div", { class: "tab-body" }, findingsPanel());
   searchBox = el("div", { class: "tab-body" }, searchPanel());
   const body = el("div", { class: "panel-body" }, turnBox, findingsBox, searchBox);
-  tabs = { findings: [findingsBox, `Findings ${every.length}`], turn: [turnBox, "Turn"], search: [searchBox, "Search"] };
+  tabs = { findings: [findingsBox, `Findings ${number(every.length)}`], turn: [turnBox, "Turn"], search: [searchBox, "Search"] };
   const row = el("div", { class: "tabs", role: "tablist" }, Object.entries(tabs).map(([name, tab]) => {
     tab[0].setAttribute("role", "tabpanel");
     tab[0].setAttribute("aria-label", tab[1]);
