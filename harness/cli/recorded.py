@@ -226,7 +226,10 @@ def diff(
 @app.command()
 def view(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|FILE", help="A run, or a trace file of any framework.")
+        str,
+        typer.Argument(
+            metavar="RUN|FILE", help="A run, or a trace file of any framework; FILE#2 for its second run."
+        ),
     ] = "last",
     other: Annotated[
         str | None, typer.Argument(metavar="[RUN2|FILE2]", help="Another one, to lay beside it.")

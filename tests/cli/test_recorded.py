@@ -267,5 +267,25 @@ def test_a_run_is_written_as_one_page_and_its_path_is_printed(folder: Path):
     assert harness(folder, "view", "nothing").returncode == 2
     refused = harness(folder, "view", "last", "-o", "no/such/folder.html")
     assert (refused.returncode, refused.stderr) == snapshot(
-        (2, "error: no/such/folder.html: cannot be written: No such file or directory\n")
+        (2, "error: no/such/folder.html: there is no folder no/such\n")
     )
+    (folder / "notes.json").write_text('{"a": 1}')
+    assert harness(folder, "view", "notes.json").returncode == 2
+
+
+def test_any_run_of_a_file_that_holds_several_is_shown(folder: Path):
+    several = "".join(
+        json.dumps([{"role": "user", "content": task}, {"role": "assistant", "content": "done"}]) + "\n"
+        for task in ("the first task", "the second task")
+    )
+    (folder / "several.jsonl").write_text(several)
+
+    first = harness(folder, "view", "several.jsonl", "-o", "-")
+    second = harness(folder, "view", "several.jsonl#2", "-o", "-")
+    third = harness(folder, "view", "several.jsonl#3", "-o", "-")
+
+    assert "the first task" in first.stdout
+    assert "several.jsonl#2" in first.stderr
+    assert "the second task" in second.stdout
+    assert second.stderr == ""
+    assert (third.returncode, third.stderr) == (2, "error: several.jsonl holds no run 3\n")
