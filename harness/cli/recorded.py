@@ -276,6 +276,18 @@ def diagnose(
         Path | None,
         typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
     ] = None,
+    confirm: Annotated[
+        bool,
+        typer.Option("--confirm", help="Show what requests of our runs would have been without what is found."),
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Also ask the model what it does with each changed request; this is paid."),
+    ] = False,
+    finding: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Confirm only this finding, by its fingerprint; may be repeated."),
+    ] = None,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -286,8 +298,10 @@ def diagnose(
         harness diagnose last
         harness diagnose trace.json --fail-on warning --baseline known.json
         harness diagnose last --order contracts.txt
+        harness diagnose last --confirm --live --finding 3f2a
     """
     from harness.cli.diagnose import DiagnoseRequest, diagnose_sources
+    from harness.errors import UsageError
 
     request = DiagnoseRequest(
         sources=tuple(run),
@@ -299,6 +313,12 @@ def diagnose(
         detectors=tuple(detector or ()),
         order=order,
     )
+    if confirm:
+        from harness.cli.confirm import confirm_sources
+
+        raise typer.Exit(confirm_sources(request, tuple(finding or ()), live=live))
+    if live or finding:
+        raise UsageError("--live and --finding go with --confirm")
     raise typer.Exit(diagnose_sources(request))
 
 
