@@ -7,6 +7,7 @@ asked for its next action. Nothing is written to a store.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ from harness.record import RunRecord, Turn, record_of
 from harness.redaction import Redactor
 from harness.replay import recorded_team
 from harness.replay.again import as_recorded
-from harness.replaying import find_runs
+from harness.replaying import find_runs, servers_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Confirmation:
     unasked: int
     """How many of them would not have been made."""
     measured: int | None
-    """What the token-turns of the finding's own price come to on the requests; None where it has none."""
+    """What the token-turns of the finding's own price come to, request by request; None where it has none."""
     reply: Message | None
     """What the model did with the recorded request."""
     asked: Asked | None = None
@@ -170,36 +171,30 @@ def confirm_sync(
     source: str | Path,
     *,
     findings: Sequence[str] = (),
-    store: str | Path | None = None,
-    live: bool = False,
-    models: Mapping[str, Model] | None = None,
-) -> list[Confirmed]:
-    """Confirm what `diagnose` finds in a run of a store or the runs of a bundle, from code that is not async.
-
-        for one in harness.confirm_sync("last")[0].confirmations: print(one.change, one.saved.tokens)
-
-    Args:
-        findings: Fingerprints of findings, or beginnings of them; all findings if none is named.
-        live: Whether the model is asked for its next action on each changed request; that is paid for.
-        models: The models that the program handed in when the run was made.
-
-    Raises:
-        UsageError: There is no such run or finding.
-        TraceError: The file cannot be read.
-    """
-    return confirm_all(source, which=Which(tuple(findings)), store=store, live=live, models=models)
-
-
-def confirm_all(
-    source: str | Path,
-    *,
-    which: Which = EVERY,
+    detectors: Sequence[str] = (),
     store: str | Path | None = None,
     live: bool = False,
     models: Mapping[str, Model] | None = None,
     contracts: Sequence[Contract] = (),
 ) -> list[Confirmed]:
-    """Confirm the findings that are wanted; of a trace that others exported, say that none can be."""
+    """Confirm what `diagnose` finds in a run of a store or the runs of a bundle, from code that is not async.
+
+        for one in harness.confirm_sync("last")[0].confirmations: print(one.change, one.saved.tokens)
+
+    Of a trace that others exported it says that nothing can be confirmed.
+
+    Args:
+        findings: Fingerprints of findings, or beginnings of them; all findings if none is named.
+        detectors: Names of detectors, if only what they find is wanted.
+        live: Whether the model is asked for its next action on each changed request; that is paid for.
+        models: The models that the program handed in when the run was made.
+        contracts: Contracts on calls to check beside those of the run's own team.
+
+    Raises:
+        UsageError: There is no such run or finding.
+        TraceError: The file cannot be read.
+    """
+    which = Which(tuple(findings), tuple(detectors))
     if is_trace(source):
         return [_imported(record, which, contracts) for record in read_runs(source)]
 
@@ -224,7 +219,9 @@ async def _models(
     recorded: Sequence[Recorded], given: Mapping[str, Model], *, live: bool
 ) -> AsyncGenerator[Mapping[str, Model]]:
     """Yield the models of the run by agent name, with stand-ins for those that only its program knew."""
-    team = recorded_team(recorded, to_run=live)
+    team = recorded_team(recorded, to_run=False)
+    if live:
+        team = recorded_team(recorded, servers=servers_named(team), to_run=True)
     built = build_models(team.spec, given)
     redactor = Redactor(team.hidden)
     try:
@@ -253,7 +250,9 @@ class _Confirming:
 
     async def confirm(self, finding: Finding) -> Confirmation | Unconfirmed:
         """Return what would have been without the finding, or why nobody can say."""
-        agent = self.case.record.agents[finding.where.agent]
+        agent = self.case.record.agents.get(finding.where.agent)
+        if agent is None:
+            return Unconfirmed(finding, "it names no agent run")
         model = self.models[agent.name]
         transcript = model.open(agent.tools or ())
         count = token_counter()
@@ -266,7 +265,7 @@ class _Confirming:
             return Unconfirmed(finding, change)
         turn = agent.turns[change.turn - 1]
         request = _opened(model, agent.tools or (), (entry.message for entry in agent.window(turn.number)))
-        if request.digest() != self.digests[agent.path, turn.number]:
+        if request.digest() != self.digests.get((agent.path, turn.number)):
             return Unconfirmed(
                 finding,
                 f"the request of {turn.id} cannot be rebuilt to the byte: hand in the model it was made with",
@@ -282,7 +281,7 @@ class _Confirming:
         others = (self._sizes(change, one) for one in change.agent.turns if one not in change.unasked)
         changed = [(one, other) for one, other in others if one != other]
         tokens = sum(one.tokens - other.tokens for one, other in changed)
-        usd = [_less(one.usd, other.usd) for one, other in changed] + [one.usd for one in gone]
+        usd = [*(_less(one.usd, other.usd) for one, other in changed), *(one.usd for one in gone)]
         unasked = sum(one.tokens for one in gone)
         return Confirmation(
             finding=finding,
@@ -290,7 +289,7 @@ class _Confirming:
             at=turn.id,
             recorded=before,
             changed=after,
-            saved=Size(tokens + unasked, None if None in usd else sum(filter(None, usd))),
+            saved=Size(tokens + unasked, None if None in usd else math.fsum(filter(None, usd))),
             requests=len(changed) + len(gone),
             unasked=len(gone),
             measured=None if finding.price.tokens is None else unasked or tokens + change.placeholders,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from harness.cli.diagnose import DiagnoseRequest, check_detectors, finding_view, place_of, read_contracts
 from harness.cli.store import store_name
 from harness.cli.terminal import count, dollars, one_line, plain
-from harness.confirming import Asked, Confirmation, Confirmed, Size, Unconfirmed, Which, confirm_all
+from harness.confirming import Asked, Confirmation, Confirmed, Size, Unconfirmed, confirm_sync
 from harness.errors import UsageError
 from harness.messages import Message
 from harness.views import json_line
@@ -21,9 +21,10 @@ def confirm_sources(request: DiagnoseRequest, findings: tuple[str, ...], *, live
         raise UsageError("--confirm shows what findings cost; it goes with no --fail-on and no baseline")
     check_detectors(request.detectors)
     for source in request.sources:
-        for confirmed in confirm_all(
+        for confirmed in confirm_sync(
             source,
-            which=Which(findings, request.detectors),
+            findings=findings,
+            detectors=request.detectors,
             store=store_name(request.store),
             live=live,
             contracts=read_contracts(request.order) if request.order else (),
@@ -49,16 +50,18 @@ def _print(confirmed: Confirmed) -> None:
     print(f"{head}{len(confirmed.confirmations)} of {count(len(confirmed.findings), 'finding')} confirmed")
     for one in confirmed.findings:
         finding = one.finding
-        print(f"  {finding.severity:7s} {finding.detector}  {plain(place_of(finding))}  {finding.fingerprint}")
+        print(
+            f"  {finding.severity:7s} {finding.detector}  {plain(place_of(finding))}  {finding.fingerprint}"
+        )
         print(f"          {plain(finding.what)}")
         if isinstance(one, Unconfirmed):
             print(f"          not confirmed: {plain(one.reason)}")
         else:
             _print_confirmation(one)
-    asked = [one.asked for one in confirmed.confirmations if one.asked]
-    if asked:
-        known = [one.usd for one in asked if one.usd is not None]
-        print(f"  asked {count(len(asked), 'time')}: {dollars(sum(known) if len(known) == len(asked) else None)}")
+    paid = [one.asked.usd for one in confirmed.confirmations if one.asked and one.asked.reply]
+    if paid:
+        whole = None if None in paid else sum(filter(None, paid))
+        print(f"  the model answered {count(len(paid), 'time')}: {dollars(whole)}")
     print()
 
 

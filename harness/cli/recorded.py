@@ -278,11 +278,15 @@ def diagnose(
     ] = None,
     confirm: Annotated[
         bool,
-        typer.Option("--confirm", help="Show what requests of our runs would have been without what is found."),
+        typer.Option(
+            "--confirm", help="Show what requests of our runs would have been without what is found."
+        ),
     ] = False,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Also ask the model what it does with each changed request; this is paid."),
+        typer.Option(
+            "--live", help="Also ask the model what it does with each changed request; this is paid."
+        ),
     ] = False,
     finding: Annotated[
         list[str] | None,

@@ -156,7 +156,7 @@ class AgentBuilder:
     def finish(self) -> AgentRecord:
         """Close the window after the last turn and return the agent run."""
         last = len(self.record.turns)
-        for entry in self._held:
+        for entry in (*self._held, *self._gone):
             if entry.first:
                 entry.last = last
         return self.record
