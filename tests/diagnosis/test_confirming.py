@@ -23,9 +23,9 @@ from harness import (
     says,
     scripted,
 )
-from harness.confirming import Confirmation, Confirmed, Unconfirmed, confirm_run
+from harness.confirming import Confirmation, Confirmed, Unconfirmed, Which, confirm_run
 from harness.context.counting import message_tokens
-from harness.diagnosis import Finding
+from harness.contracts import Contract, parse_contract
 from harness.diagnosis.undoing import LEFT_OUT
 from harness.messages import Reasoning, Text, ToolDefinition, ToolResult, Usage
 from harness.models.port import CallOptions, ModelResponse, Observe, Price, Transcript
@@ -53,26 +53,26 @@ def team(**lead: Any) -> Team:
 class Desk:
     """Tools whose results are large, distinct, or known only later."""
 
-    def page(self, name: str) -> str:
+    def read_page(self, name: str) -> str:
         """Read a page."""
         return f"Page {name} tells of " + "quiet rivers, old mills and the people by them; " * 450
 
-    def note(self, name: str) -> str:
+    def read_note(self, name: str) -> str:
         """Read a note."""
         return f"Note {name}: the heron nests under the ninth arch of the western bridge since April."
 
-    def find(self, customer: str) -> str:
+    def find_order(self, customer: str) -> str:
         """Find the order of a customer."""
         return "The order is ORD-77123-X."
 
-    def order(self, id: str) -> str:
+    def get_order(self, id: str) -> str:
         """Look at an order."""
         return f"Order {id} is on its way."
 
 
 def desk() -> FunctionToolset:
     tools = Desk()
-    return FunctionToolset("desk", tools.page, tools.note, tools.find, tools.order)
+    return FunctionToolset("desk", tools.read_page, tools.read_note, tools.find_order, tools.get_order)
 
 
 async def recorded(model: ScriptedModel, of: Team | None = None, **others: ScriptedModel) -> list[Recorded]:
@@ -82,178 +82,182 @@ async def recorded(model: ScriptedModel, of: Team | None = None, **others: Scrip
         return [item async for item in run.events()]
 
 
-def tells_all(messages: Sequence[Message]) -> Message:
-    """Answer with the last word that the request holds, so that a change shows."""
-    return says(f"{len(messages)} messages, the last is {messages[-1].text[:40]!r}")
+async def confirm(
+    detector: str,
+    events: Sequence[Recorded],
+    asked: ScriptedModel | None = None,
+    *,
+    contracts: Sequence[Contract] = (),
+) -> Confirmation:
+    """Return what confirms the one finding of a detector, whose own cost must be what its requests say."""
+    confirmed = await confirm_run(
+        events,
+        which=Which(detectors=(detector,)),
+        live=asked is not None,
+        models={"lead": asked} if asked else None,
+        contracts=contracts,
+    )
+    (found,) = confirmed.findings
+    assert isinstance(found, Confirmation), found.reason
+    assert agrees(found, confirmed)
+    return found
 
 
-def one(confirmed: Confirmed, detector: str) -> Confirmation:
-    found = [item for item in confirmed.confirmations if item.finding.detector == detector]
-    assert len(found) == 1, [
-        (item.finding.detector, getattr(item, "reason", "")) for item in confirmed.findings
-    ]
-    return found[0]
+def agrees(found: Confirmation, confirmed: Confirmed) -> bool:
+    """Whether what a finding said it cost is what its requests say, but for the residual of the ledger."""
+    said = found.finding.price.tokens
+    if found.measured is None or said is None:
+        return found.measured is said
+    return abs(found.measured - said) <= keep_ledger(confirmed.record).residual
+
+
+def said(found: Confirmation) -> str:
+    """Return what the model answered to the changed request."""
+    assert found.asked is not None
+    assert found.asked.reply is not None, found.asked.error
+    return found.asked.reply.text
 
 
 def tokens(messages: Sequence[Message]) -> int:
     return sum(message_tokens(message, token_counter()) for message in messages)
 
 
-def agrees(item: Confirmation, confirmed: Confirmed) -> bool:
-    """Whether what the finding said it cost is what its requests say, but for the residual of the ledger."""
-    assert item.measured is not None and item.finding.price.tokens is not None
-    return abs(item.measured - item.finding.price.tokens) <= keep_ledger(confirmed.record).residual
+def tells_all(messages: Sequence[Message]) -> Message:
+    """Answer with what the request ends in, so that a change shows."""
+    return says(f"{len(messages)} messages, the last is {messages[-1].text[:40]!r}")
 
 
 LARGE = (
-    calls("desk.page", name="mill"),
-    calls("desk.note", name="a"),
-    calls("desk.note", name="b"),
+    calls("desk.read_page", name="mill"),
+    calls("desk.read_note", name="a"),
+    calls("desk.read_note", name="b"),
     says("Done."),
+)
+DELEGATE = calls(
+    "delegate", agent="scout", objective="Read.", expected_output="A line.", sources="", boundaries=""
 )
 
 
 async def test_a_request_without_a_large_result_is_smaller_by_what_it_held_and_changes_nothing_else():
-    model = scripted(*LARGE)
-    events = await recorded(model)
-    asked = scripted(tells_all)
+    model, asked = scripted(*LARGE), scripted(tells_all)
 
-    confirmed = await confirm_run(events, models={"lead": asked}, live=True)
+    found = await confirm("oversized-result", await recorded(model), asked)
 
-    found = one(confirmed, "oversized-result")
-    (request,) = [request for request, _ in zip(asked.requests, confirmed.confirmations, strict=True)]
-    before = model.requests[1]
+    before, after = model.requests[1], asked.requests[0]
+    result = before[-1].parts[0]
+    assert isinstance(result, ToolResult)
     assert found.at == "lead/turn-2"
-    assert request[:-1] == before[:-1]
-    assert request[-1].parts == (ToolResult(before[-1].parts[0].call_id, LEFT_OUT),)  # type: ignore[union-attr]
-    assert found.recorded.tokens - found.changed.tokens == tokens(before) - tokens(request) > 4_000
-    assert agrees(found, confirmed)
+    assert after == (*before[:-1], Message("tool", (ToolResult(result.call_id, LEFT_OUT),)))
+    assert found.recorded.tokens - found.changed.tokens == tokens(before) - tokens(after) > 4_000
     # In each of the three requests that held it.
-    assert (found.requests, found.saved.tokens) == (3, 3 * (tokens(before) - tokens(request)))
+    assert (found.requests, found.saved.tokens) == (3, 3 * (tokens(before) - tokens(after)))
 
 
 async def test_what_the_model_does_with_the_changed_request_stands_beside_what_it_did():
-    confirmed = await confirm_run(
-        await recorded(scripted(*LARGE)), models={"lead": scripted(tells_all)}, live=True
-    )
+    found = await confirm("oversized-result", await recorded(scripted(*LARGE)), scripted(tells_all))
 
-    found = one(confirmed, "oversized-result")
-    assert found.reply is not None and found.reply.tool_calls[0].name == "desk.note"
-    assert found.asked is not None and found.asked.reply == says(f"4 messages, the last is {LEFT_OUT!r}")
+    assert found.reply is not None
+    assert found.reply.tool_calls[0].name == "desk.read_note"
+    assert said(found) == f"4 messages, the last is {LEFT_OUT!r}"
+    assert found.asked is not None
     assert (found.asked.usage.input_tokens, found.asked.usd) == (found.changed.tokens, 0.0)
 
 
 async def test_reads_made_twice_are_left_out_from_the_second_on():
-    read = calls("desk.page", name="mill")
-    confirmed = await confirm_run(
-        await recorded(scripted(read, read, calls("desk.note", name="a"), says("Done.")))
-    )
+    read = calls("desk.read_page", name="mill")
+    events = await recorded(scripted(read, read, calls("desk.read_note", name="a"), says("Done.")))
 
-    found = one(confirmed, "duplicate-read")
+    found = await confirm("duplicate-read", events)
+
     assert (found.at, found.requests) == ("lead/turn-3", 2)
-    assert agrees(found, confirmed)
 
 
 async def test_what_leaked_into_a_window_is_left_out():
-    words = "the heron nests under the ninth arch of the western bridge since April"
-    brief = dict(objective="Read.", expected_output="A line.", sources="", boundaries="")
-    lead = scripted(calls("delegate", agent="scout", **brief), says(""), says("Done."))
-    models = {"lead": lead, "scout": scripted(calls("desk.note", name="a"), says("Read it."))}
-    async with harness.open(
-        team(delegates=["scout"]), store=":memory:", models=models, toolsets=[desk()]
-    ) as opened:
-        whole = await opened.start("Go.")
-        await whole.result()
-        leak = Changes(edit={"5": f"Go on: {words}."})
-        forked = await opened.fork(whole.id, "lead/turn-3", changes=leak)
+    leak = "Go on: the heron nests under the ninth arch of the western bridge since April."
+    models = {
+        "lead": scripted(DELEGATE, says(""), says("Done.")),
+        "scout": scripted(calls("desk.read_note", name="a"), says("Read it.")),
+    }
+    delegating = team(delegates=["scout"])
+    async with harness.open(delegating, store=":memory:", models=models, toolsets=[desk()]) as opened:
+        run = await opened.start("Go.")
+        await run.result()
+        forked = await opened.fork(run.id, "lead/turn-3", changes=Changes(edit={"5": leak}))
         await forked.result()
         events = list(opened.journal.read(forked.id))
+    asked = scripted(tells_all)
 
-    confirmed = await confirm_run(events, models={"lead": scripted(tells_all)}, live=True)
+    found = await confirm("leakage", events, asked)
 
-    found = one(confirmed, "leakage")
     assert found.at == "lead/turn-3"
-    assert found.asked is not None and found.asked.reply is not None
-    assert "heron" not in found.asked.reply.text
-    assert agrees(found, confirmed)
+    assert "heron" not in "".join(message.text for message in asked.requests[0])
 
 
 async def test_a_report_nobody_used_leaves_its_call_with_a_placeholder():
-    brief = dict(objective="Read.", expected_output="A line.", sources="", boundaries="")
-    lead = scripted(
-        calls("delegate", agent="scout", **brief),
-        calls("desk.note", name="a"),
-        calls("desk.note", name="b"),
-        says("Done."),
-    )
-    long = says("Wheels, sluices and sacks of flour stood by the water. " * 60)
+    lead = scripted(DELEGATE, *LARGE[1:])
+    long = scripted(says("Wheels, sluices and sacks of flour stood by the water. " * 60))
     asked = scripted(tells_all)
 
-    confirmed = await confirm_run(
-        await recorded(lead, team(delegates=["scout"]), scout=scripted(long)),
-        models={"lead": asked},
-        live=True,
-    )
+    found = await confirm("report-bloat", await recorded(lead, team(delegates=["scout"]), scout=long), asked)
 
-    found = one(confirmed, "report-bloat")
-    position = [item.finding.detector for item in confirmed.confirmations].index("report-bloat")
-    assert asked.requests[position][-1].text == LEFT_OUT
-    assert asked.requests[position][-2].tool_calls[0].name == "delegate"
-    assert agrees(found, confirmed)
+    assert said(found) == f"4 messages, the last is {LEFT_OUT!r}"
+    assert asked.requests[0][-2].tool_calls[0].name == "delegate"
 
 
 async def test_an_early_call_is_asked_for_again_with_what_it_needed_before_it():
-    early = calls("desk.order", id="ORD-77123-X")
-    found_late = calls("desk.find", customer="Ada")
-    events = await recorded(scripted(early, found_late, says("Done.")))
+    early, late = calls("desk.get_order", id="ORD-77123-X"), calls("desk.find_order", customer="Ada")
     asked = scripted(tells_all)
 
-    confirmed = await confirm_run(events, models={"lead": asked}, live=True)
+    found = await confirm(
+        "used-before-available", await recorded(scripted(early, late, says("Done."))), asked
+    )
 
-    found = one(confirmed, "used-before-available")
     assert found.at == "lead/turn-1"
     assert [message.role for message in asked.requests[0]] == ["system", "user", "assistant", "tool"]
-    assert asked.requests[0][-2].tool_calls[0].name == "desk.find"
-    assert found.changed.tokens > found.recorded.tokens
-    assert found.asked is not None and found.asked.reply is not None and found.reply is not None
-    assert found.reply.tool_calls[0].name == "desk.order"
-    assert found.asked.reply.text.endswith("'The order is ORD-77123-X.'")
+    assert asked.requests[0][-2].tool_calls[0].name == "desk.find_order"
+    # It would have stood there two requests earlier than it did.
+    assert found.changed.tokens - found.recorded.tokens == tokens(asked.requests[0][-2:])
+    assert found.saved.tokens == -2 * tokens(asked.requests[0][-2:])
+    assert found.reply is not None
+    assert found.reply.tool_calls[0].name == "desk.get_order"
+    assert said(found).endswith("'The order is ORD-77123-X.'")
 
 
-async def test_a_contract_broken_by_the_order_of_calls_is_confirmed_by_the_other_order():
-    replies = calls("desk.order", id="1"), calls("desk.find", customer="Ada"), says("Done.")
-    # Live, the contract would have refused the call; here it is only looked at afterwards.
-    from harness.contracts import parse_contract
+async def test_a_contract_that_the_order_of_calls_broke_is_confirmed_by_the_other_order():
+    events = await recorded(
+        scripted(calls("desk.get_order", id="1"), calls("desk.find_order", customer="Ada"), says("Done."))
+    )
 
-    events = await recorded(scripted(*replies))
-    confirmed = await confirm_run(events, contracts=[parse_contract("desk.find before desk.order")])
+    found = await confirm(
+        "order-contract", events, contracts=[parse_contract("desk.find_order before desk.get_order")]
+    )
 
-    assert one(confirmed, "order-contract").change == "desk.find and its result before desk.order"
+    assert found.change == "desk.find_order and its result before desk.get_order"
 
 
 async def test_calls_made_again_and_again_are_not_made_and_their_requests_are_not_sent():
-    read = calls("desk.note", name="a")
-    confirmed = await confirm_run(await recorded(scripted(read, read, read, says("Done."))))
+    read = calls("desk.read_note", name="a")
+    asked = scripted(tells_all)
 
-    found = one(confirmed, "loop")
+    found = await confirm("loop", await recorded(scripted(read, read, read, says("Done."))), asked)
+
     assert (found.at, found.unasked, found.requests) == ("lead/turn-4", 2, 3)
-    assert agrees(found, confirmed)
-    assert found.saved.tokens > (found.measured or 0)
+    assert [message.role for message in asked.requests[0]] == ["system", "user", "assistant", "tool"]
+    assert found.measured is not None
+    assert found.saved.tokens == found.measured + found.recorded.tokens - found.changed.tokens
 
 
 async def test_reads_made_one_after_another_are_made_in_one_turn():
-    lead = scripted(*(calls("desk.note", name=name) for name in ("heron", "otter", "stork")), says("Done."))
+    reads = [calls("desk.read_note", name=name) for name in ("heron", "otter", "stork")]
     of = team(instructions="Read the notes heron, otter and stork.")
     asked = scripted(tells_all)
 
-    confirmed = await confirm_run(await recorded(lead, of), models={"lead": asked}, live=True)
+    found = await confirm("serialised-calls", await recorded(scripted(*reads, says("Done.")), of), asked)
 
-    found = one(confirmed, "serialised-calls")
-    position = [item.finding.detector for item in confirmed.confirmations].index("serialised-calls")
-    roles = [message.role for message in asked.requests[position]]
+    roles = [message.role for message in asked.requests[0]]
     assert roles == ["system", "user", "assistant", "tool", "tool", "tool"]
-    assert len(asked.requests[position][2].tool_calls) == 3
-    assert agrees(found, confirmed)
+    assert len(asked.requests[0][2].tool_calls) == 3
+    assert found.unasked == 2
 
 
 async def test_tools_that_were_never_called_are_not_offered():
@@ -265,21 +269,22 @@ async def test_tools_that_were_never_called_are_not_offered():
         tool.__doc__ = f"Tell of {name}. " + "It takes a subject and tells all there is to tell. " * 8
         return tool
 
-    tools = FunctionToolset("desk", *(many(name) for name in ("one", "two", "three", "four", "five", "six")))
+    tools = FunctionToolset("desk", *map(many, ("one", "two", "three", "four", "five", "six")))
     lead = scripted(calls("desk.one", subject="mills"), says("Done."))
-    async with harness.open(
-        team(), store=":memory:", models={"lead": lead, "scout": lead}, toolsets=[tools]
-    ) as opened:
+    models = {"lead": lead, "scout": lead}
+    async with harness.open(team(), store=":memory:", models=models, toolsets=[tools]) as opened:
         run = await opened.start("Go.")
         events = [item async for item in run.events()]
     asked = scripted(tells_all)
 
-    confirmed = await confirm_run(events, models={"lead": asked}, live=True)
+    found = await confirm("tool-overhead", events, asked)
 
-    found = one(confirmed, "tool-overhead")
-    assert asked.offered[0][:1] == ("desk.one",)
-    assert not {"desk.two", "desk.six"} & set(asked.offered[0])
-    assert agrees(found, confirmed)
+    assert [name for name in asked.offered[0] if name.startswith("desk.")] == ["desk.one"]
+    assert found.requests == 2
+
+
+DEFINITIONS = 220
+"""About what the tools of the desk take in every request."""
 
 
 class Counting(ScriptedModel):
@@ -295,55 +300,51 @@ class Counting(ScriptedModel):
 
     async def respond(self, transcript: Transcript, options: CallOptions, observe: Observe) -> ModelResponse:
         response = await super().respond(transcript, options, observe)
-        seen, now = (self._counted(messages) for messages in (self.requests[-1][:-2], self.requests[-1]))
-        return replace(response, usage=Usage(now, 20, seen if seen > 100 else 0, calls=1))
+        now = self.requests[-1]
+        cached = self._counted(now[:-2]) if len(now) > 2 else 0
+        return replace(response, usage=Usage(self._counted(now), 20, cached, calls=1))
 
     def _counted(self, messages: Sequence[Message]) -> int:
         def count(message: Message) -> int:
             return message_tokens(message, token_counter(), sends_reasoning=self.sends_reasoning)
 
-        return round(1.3 * sum(map(count, messages))) + 60
+        return round(1.3 * (DEFINITIONS + sum(map(count, messages))))
 
 
 async def test_a_provider_counts_the_changed_request_as_was_foretold_and_prices_are_its_own():
-    model = Counting(*LARGE)
+    found = await confirm("oversized-result", await recorded(Counting(*LARGE)), Counting(tells_all))
 
-    confirmed = await confirm_run(await recorded(model), models={"lead": Counting(tells_all)}, live=True)
-
-    found = one(confirmed, "oversized-result")
     assert found.asked is not None
     assert found.asked.usage.input_tokens == pytest.approx(found.changed.tokens, abs=10)
-    assert agrees(found, confirmed)
     # At first it was new and cost the price of input; then the cache gave it.
     each = found.recorded.tokens - found.changed.tokens
-    assert found.recorded.usd and found.changed.usd and found.saved.usd
+    assert found.recorded.usd
+    assert found.changed.usd
+    assert found.saved.usd
     assert found.recorded.usd - found.changed.usd == pytest.approx(each * 2.0 / 1e6)
     assert found.saved.usd == pytest.approx(each * (2.0 + 0.5 + 0.5) / 1e6, rel=0.01)
 
 
 async def test_thinking_is_left_out_as_a_whole_block_once_it_is_sent_again():
     def thought(reply: Message) -> Message:
-        return Message(
-            "assistant", (Reasoning("The mill stands by the river, so I read on. " * 40), *reply.parts)
-        )
+        thinking = Reasoning("The mill stands by the river, so I read on. " * 40)
+        return Message("assistant", (thinking, *reply.parts))
 
     model, asked = Counting(*map(thought, LARGE[1:])), Counting(tells_all)
     model.sends_reasoning = asked.sends_reasoning = True
 
-    confirmed = await confirm_run(await recorded(model), models={"lead": asked}, live=True)
+    found = await confirm("thinking-residue", await recorded(model), asked)
 
-    found = one(confirmed, "thinking-residue")
-    position = [item.finding.detector for item in confirmed.confirmations].index("thinking-residue")
-    parts = [part for message in asked.requests[position] for part in message.parts]
-    assert not any(isinstance(part, Reasoning) for part in parts)
+    replies = [message for message in asked.requests[0] if message.role == "assistant"]
+    # What was thought last is still sent once.
+    assert [isinstance(reply.parts[0], Reasoning) for reply in replies] == [False, True]
     assert found.asked is not None
     assert found.asked.usage.input_tokens == pytest.approx(found.changed.tokens, rel=0.05)
-    assert agrees(found, confirmed)
 
 
 async def test_what_cannot_be_confirmed_is_named_with_its_reason():
-    unknown = calls("desk.order", id="ORD-55555-Z")
-    confirmed = await confirm_run(await recorded(scripted(unknown, RuntimeError("gone"))))
+    unknown = calls("desk.get_order", id="ORD-55555-Z")
+    confirmed = await confirm_run(await recorded(scripted(unknown, harness.ModelError("gone"))))
 
     reasons = {item.finding.detector: item.reason for item in confirmed.unconfirmed}
     assert reasons["failure-origin"] == "it names no entry and no order of calls"
@@ -388,10 +389,15 @@ async def test_the_offline_example_goes_on_otherwise_without_a_result_it_did_not
     confirmed = await confirm_run(events, live=True)
 
     for item in confirmed.confirmations:
-        assert item.asked is not None and item.asked.reply is not None, item.asked
+        assert item.asked is not None
+        assert item.asked.reply is not None, item.asked.error
         if item.measured is not None and not item.unasked:
             assert agrees(item, confirmed)
     assert any(item.asked and item.asked.reply != item.reply for item in confirmed.confirmations)
+
+
+def of(confirmed: Confirmed, detector: str) -> Confirmation:
+    return next(item for item in confirmed.confirmations if item.finding.detector == detector)
 
 
 def stored(folder: Path) -> Path:
@@ -415,14 +421,15 @@ def test_confirming_writes_nothing_to_the_store(tmp_path: Path):
 
     (confirmed,) = harness.confirm_sync("last", store=store, live=True, models={"lead": scripted(tells_all)})
 
-    assert one(confirmed, "oversized-result").asked is not None
-    assert before and contents(store) == before
+    assert of(confirmed, "oversized-result").asked is not None
+    assert before
+    assert contents(store) == before
 
 
 def test_only_the_findings_that_are_named_are_confirmed(tmp_path: Path):
     store = stored(tmp_path)
     (whole,) = harness.confirm_sync("last", store=store)
-    name: Finding = one(whole, "oversized-result").finding
+    name = of(whole, "oversized-result").finding
 
     (some,) = harness.confirm_sync("last", store=store, findings=[name.fingerprint[:8]])
 
