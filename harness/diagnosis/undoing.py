@@ -87,16 +87,19 @@ class Change:
 
     def less(self, turn: Turn) -> Less:
         """Return what a request of the agent run would have been smaller by."""
-        cached = turn.cached or 0
-        number = turn.number
+        cached, number = turn.cached or 0, turn.number
         tokens = sum(self.agent.tool_sizes.get(name, 0) for name in self.without)
         from_cache = min(cached, tokens)
+        held = {
+            entry: entry.size - put.size
+            for entry, put in self.put.items()
+            if max(entry.first, put.since) <= number <= entry.last
+        }
         front = sum(self.agent.tool_sizes.values())
-        for entry in self.agent.window(number) if cached else self.put:
-            put = self.put.get(entry)
-            if put and put.since <= number and entry.first <= number <= entry.last:
-                tokens += entry.size - put.size
-                from_cache += min(entry.size - put.size, max(0, cached - front))
+        for entry in self.agent.window(number) if held and cached else held:
+            less = held.get(entry, 0)
+            tokens += less
+            from_cache += min(max(0, less), max(0, cached - front))
             front += entry.size
         if self.turn <= number < self.added_until:
             tokens -= self.added_size

@@ -280,7 +280,10 @@ def test_a_finding_is_confirmed_on_the_request_it_stands_in(folder: Path):
     shown = harness(folder, *confirming)
     view = json.loads(harness(folder, *confirming, "--json").stdout)
 
-    assert (shown.returncode, plain(shown.stdout)) == snapshot((0, """\
+    assert (shown.returncode, plain(shown.stdout)) == snapshot(
+        (
+            0,
+            """\
 run ID: 1 of 1 finding confirmed
   info    report-bloat  lead/turn-1/0  461b5b3dc0575407
           the report of lead/scout-1 took 551 tokens, and 0% of what it says was used
@@ -292,7 +295,9 @@ run ID: 1 of 1 finding confirmed
           would do:  X is at line 4.  (762 tokens, $0.00)
   the model answered 1 time: $0.00
 
-"""))
+""",
+        )
+    )
     (found,) = view["findings"]
     assert view["type"] == "confirmation"
     assert found["recorded"]["tokens"] - found["changed"]["tokens"] == found["saved"]["tokens"]
