@@ -52,6 +52,8 @@ class Price:
     turns: int | None = None
     action: str = ""
     """The wrong action it led to."""
+    entries: tuple[tuple[str, int], ...] = ()
+    """Ids of the entries it is the price of sending, each with the first turn whose request needed it no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,9 +30,15 @@ def weight(case: Case, tokens: int) -> Severity:
 
 def price(case: AgentCase, entries: Iterable[tuple[Entry, int]], *, action: str = "") -> Price:
     """Return what sending entries cost from a turn on each."""
-    tokens = sum(case.cost(entry, since=since) for entry, since in entries)
+    priced = tuple(entries)
+    tokens = sum(case.cost(entry, since=since) for entry, since in priced)
     rate = case.case.usd_per_token
-    return Price(tokens=tokens, usd=tokens * rate if rate else None, action=action)
+    return Price(
+        tokens=tokens,
+        usd=tokens * rate if rate else None,
+        action=action,
+        entries=tuple((entry.id, since) for entry, since in priced),
+    )
 
 
 def change(case: AgentCase, path: str, value: object) -> dict[str, object]:
