@@ -13,13 +13,15 @@ from harness.diagnosis.findings import Price, Quote, Severity
 from harness.messages import canonical_arguments
 from harness.record import Call, Entry
 from harness.record.effects import access_of
-from harness.record.values import argument_values, values_and_words
+from harness.record.values import argument_values, tokens, values_and_words
 
 MATERIAL_TOKENS = 2_000
 MATERIAL_SHARE = 0.05
 """What a waste must come to, in token-turns and as a share of all that was sent, to be a warning."""
 
 _QUOTED = 200
+_STRETCH = 15
+"""Tokens of about one sentence."""
 
 
 def weight(case: Case, tokens: int) -> Severity:
@@ -117,7 +119,17 @@ def _has(turns: list[int], first: int, last: int) -> bool:
 
 
 def used_share(case: AgentCase, entry: Entry) -> float:
-    """Return the share of what is telling in an entry that later replies show, 0 to 1."""
-    values, words = values_and_words(entry.text)
-    whole = len(values) + len(words)
-    return sum(case.uses.taken_over(entry)) / whole if whole else 1.0
+    """Return the share of an entry that later replies show, 0 to 1.
+
+    It is looked at in short stretches. One is used if a distinctive value of it was taken over, or, where it
+    has none, half of its words; a few words that stand everywhere in a long text are no use of all of it.
+    """
+    values, words = case.uses.taken_over(entry)
+    whole = tokens(entry.text)
+    used = count = 0
+    for at in range(0, len(whole), _STRETCH):
+        telling, common = values_and_words(" ".join(whole[at : at + _STRETCH]))
+        if telling or common:
+            count += 1
+            used += bool(telling & values) if telling else 2 * len(common & words) >= len(common)
+    return used / count if count else 1.0

@@ -93,16 +93,16 @@ class Uses:
         """Return the entry that first brought a longer word, in lower case, into the window."""
         return self._words.get(word)
 
-    def taken_over(self, entry: Entry) -> tuple[int, int]:
-        """Return how many distinctive values and words of an entry later replies took over.
+    def taken_over(self, entry: Entry) -> tuple[set[str], set[str]]:
+        """Return the distinctive values and the words of an entry that later replies took over.
 
         A value that several results show counts for each of them, for nobody can say from which it was
         taken; one that stood in the window before any tool had been asked counts for none.
         """
         values, _ = values_and_words(entry.text)
-        said = [value for value in values if self._said.get(value, -1) > entry.number]
+        said = {value for value in values if self._said.get(value, -1) > entry.number}
         words = set[str]().union(*(use.words for use in self.of(entry)))
-        return sum(_is_observed(self.introduced[value]) for value in said), len(words)
+        return {value for value in said if _is_observed(self.introduced[value])}, words
 
     def is_used(self, entry: Entry) -> bool:
         """Return whether a later reply shows anything of an entry."""
