@@ -182,6 +182,8 @@ class _Building:
         latest = at
         for index, call in enumerate(turn.calls):
             latest = max(latest, self._call(agent, call, index, builder, entries, at))
+        for drop in turn.clears:
+            self._drop(builder, entries, drop.mark, drop.message, drop.reason)
         return latest
 
     def _drop(

@@ -168,7 +168,7 @@ def clean_runs(seeds: Iterable[int], *, disguised: bool = False) -> Iterator[tup
             script = make(seed)
             if disguised:
                 mint = Mint(f"disguises {family} {seed}", pool=1)
-                for disguise in mint.sample(every, 3):
+                for disguise in sorted(mint.sample(every, 3), key=every.index):
                     script = disguise(script, mint) or script
             yield f"{family} {seed}", build(script)
 

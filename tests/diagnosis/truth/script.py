@@ -61,6 +61,8 @@ class Turn:
     """What comes into the window just before the request."""
     drops: tuple[Drop, ...] = ()
     """What leaves it just before the request."""
+    clears: tuple[Drop, ...] = ()
+    """What leaves it as soon as the results of its calls are there."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,19 @@ class Script:
             )
 
         return self.change_turn(path, self.agent(path).turn_of(call), changed)
+
+    def tell(self, path: str, text: str) -> Script:
+        """Return the script with more in what an agent is asked to do, and in what its parents are."""
+        agent = self.agent(path)
+        script = self.with_agent(replace(agent, task=f"{agent.task}\n{text}"))
+        if not agent.parent_call:
+            return replace(script, task=f"{script.task}\n{text}")
+        asked = next(one for one in self.agent(agent.parent).calls() if one.id == agent.parent_call)
+        objective = f"{asked.arguments['objective']}\n{text}"
+        script = script.change_call(
+            agent.parent, asked.id, arguments={**asked.arguments, "objective": objective}
+        )
+        return script.tell(agent.parent, text)
 
     def knows(self, *labels: Label) -> Script:
         return replace(self, known=(*self.known, *labels))

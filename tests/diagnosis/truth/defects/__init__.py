@@ -52,7 +52,6 @@ DISGUISES: dict[str, tuple[Disguise, ...]] = {
     "thinking-residue": (windows.thinking_at_the_end,),
     "prefix-break": (windows.cleared_at_the_end,),
     "resend-factor": (),
-    "window-pressure": (windows.half_full,),
     "order-contract": (ordering.kept_contract,),
     "used-before-available": (values.told_in_time, ordering.chained_calls, ordering.parallel_calls),
     "unsupported-argument": (
@@ -67,7 +66,11 @@ DISGUISES: dict[str, tuple[Disguise, ...]] = {
     "unverified-edit": (ordering.verified_edit,),
     "overlapping-briefs": (agents.same_form,),
     "failure-origin": (failure.recovered_error,),
+    "window-pressure": (windows.half_full,),
 }
-"""Clean runs carry them too; a run with a defect carries up to two of its detector."""
+"""Clean runs carry them too; a run with a defect carries up to two of its detector.
+
+What looks at the size of the whole comes last.
+"""
 
 __all__ = ["DEFECTS", "DISGUISES", "Disguise", "Inject"]

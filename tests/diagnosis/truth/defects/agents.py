@@ -7,18 +7,19 @@ from dataclasses import replace
 
 from harness.messages import user
 
+from ..building import build
 from ..prose import Mint, sentence_of
-from ..script import Agent, Extra, Injected, Label, Script, Size
+from ..script import Agent, Call, Extra, Injected, Label, Script, Size
 from .kit import Stage, by_size, stage
 
 
 def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
-    """Return two sub-agents with enough turns."""
+    """Return two sub-agents with enough turns, the one that begins first in front."""
     able = [agent for agent in script.agents if agent.parent and len(agent.turns) >= 5]
     if len(able) < 2:
         return None
-    one, other = mint.sample(able, 2)
-    return one, other
+    first, second = sorted(mint.sample(range(len(able)), 2))
+    return able[first], able[second]
 
 
 # --- leakage ---
@@ -40,12 +41,23 @@ def leakage(script: Script, mint: Mint, size: Size) -> Injected | None:
     at.say(spot + 1, f"It says: {sentence_of(text)}")
     leaked = text if mint.random() < 0.5 else _rewritten(text, mint)
     extra = Extra(mint.mark("leak"), "user", user(f"For your work: {leaked}"))
-    position = mint.randint(1, len(target.turns) - 2)
-    changed = at.finish().change_turn(
-        target.path, position, lambda turn: replace(turn, before=(*turn.before, extra))
+    changed = at.finish()
+    later = _turns_after(changed, read, target)
+    if not later:
+        return None
+    changed = changed.change_turn(
+        target.path, mint.choice(later), lambda turn: replace(turn, before=(*turn.before, extra))
     )
     label = Label("leakage", target.path, frozenset({extra.mark, read.id}), frozenset({source.path}))
     return Injected(changed, (label,))
+
+
+def _turns_after(script: Script, call: Call, agent: Agent) -> list[int]:
+    """Return the positions of turns, but the first and the last, that begin when a call of another agent is over."""
+    built = build(script)
+    over = built.record.calls[built.calls[call.id]].ended or 0.0
+    turns = built.record.agents[agent.path].turns
+    return [at for at in range(1, len(turns) - 1) if (turns[at].started or 0.0) >= over]
 
 
 def _rewritten(text: str, mint: Mint) -> str:
@@ -65,6 +77,7 @@ def same_document(script: Script, mint: Mint) -> Script | None:
     key = mint.code_of("DOC")
     for agent in pair:
         at = Stage(script, mint, agent.path, theme.theme)
+        at.tell(f"{key} says more about it.")
         pen = at.pen()
         pen.does(at.theme.read, {at.theme.key: key}, text)
         spot = at.spot()
@@ -80,13 +93,7 @@ def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
     if not children:
         return None
     child = mint.choice(children)
-    parent = script.agent(child.parent)
-    given = f"{mint.code_of('NOTE')}: {mint.invented(60)}"
-    brief = f"{child.task}\nKeep in mind {given}"
-    call = next(one for one in parent.calls() if one.id == child.parent_call)
-    script = script.with_agent(replace(parent, task=f"{parent.task}\nKeep in mind {given}"))
-    script = script.change_call(parent.path, call.id, arguments={**call.arguments, "objective": brief})
-    return script.with_agent(replace(child, task=brief))
+    return script.tell(child.path, f"Keep in mind {mint.code_of('NOTE')}: {mint.invented(60)}")
 
 
 # --- report-bloat ---
@@ -94,11 +101,13 @@ def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
 
 def report_bloat(script: Script, mint: Mint, size: Size) -> Injected | None:
     """A report of which the parent uses a few words."""
-    children = [agent for agent in script.agents if agent.parent_call]
+    # The last report is followed by the answer only, and a long one that is used is not to become a part of this.
+    children = [agent for agent in script.agents if agent.parent_call][:-1]
+    children = [agent for agent in children if len(agent.report) < 2500]
     if not children:
         return None
-    child = mint.choice(children[: max(1, len(children) - 1)])
-    report = f"{child.report}\n\n{mint.invented(by_size(size, 1200, 3000, 9000))}"
+    child = mint.choice(children)
+    report = f"{child.report}\n\n{mint.invented(by_size(size, 2500, 6000, 15000))}"
     turns = list(child.turns)
     turns[-1] = replace(turns[-1], text=report)
     script = script.with_agent(replace(child, turns=tuple(turns), report=report))

@@ -14,7 +14,7 @@ def failure_origin(script: Script, mint: Mint, size: Size) -> Injected | None:
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    wrong = at.key()
+    wrong = at.unseen()
     pen = at.pen()
     text = f"I take {wrong}, it will be the right one."
     first = pen.does(
@@ -65,7 +65,7 @@ def recovered_error(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    key = at.key()
+    key = at.unseen()
     pen = at.pen()
     pen.hears(f"Please look at {key} as well.")
     pen.does(at.theme.read, {at.theme.key: key}, "timeout, try again", is_error=True)

@@ -46,6 +46,11 @@ THEMES = (
     Theme("store.load_object", "object_key", "store.put_object", "store.query_objects", "obj"),
 )
 
+RECORDS = THEMES[1:4]
+"""Those in which a write changes what is there, and makes nothing new."""
+
+_TOLD = ("Look at {} as well.", "{} belongs to it too.", "Take {} into account.", "Do not forget {}.")
+
 FAR = {"small": 1, "medium": 4, "large": 10}
 """How many turns lie between the parts of a defect."""
 
@@ -63,7 +68,16 @@ class Stage:
         return Pen(self.mint, self.path)
 
     def key(self) -> str:
-        """Return the id of a new resource."""
+        """Return the id of a new resource, of which the agent is told at the beginning."""
+        key = self.unseen()
+        self.tell(self.mint.choice(_TOLD).format(key))
+        return key
+
+    def tell(self, text: str) -> None:
+        self.script = self.script.tell(self.path, text)
+
+    def unseen(self) -> str:
+        """Return the id of a new resource that nobody told the agent."""
         code = self.mint.code_of(self.theme.prefix)
         return f"shared/{code.lower()}.md" if self.theme.key == "path" else code
 

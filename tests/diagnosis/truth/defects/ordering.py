@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from ..families.pen import Pen
 from ..prose import Mint, sentence_of
-from ..script import Injected, Label, Script, Size
+from ..script import Call, Injected, Label, Script, Size
 from .kit import FAR, Stage, by_size, stage
 
 
@@ -58,6 +59,7 @@ def kept_contract(script: Script, mint: Mint) -> Script | None:
         return None
     _contract(at, "vault.open_safe before vault.store_item with same safe")
     safe, text = mint.code_of("SAFE"), mint.code_of("ITEM")
+    at.tell(f"What waits in {safe} is to be stored there.")
     pen = at.pen()
     pen.does("vault.open_safe", {"safe": safe}, f"{safe} is open; {text} waits")
     pen.does("vault.store_item", {"safe": safe, "item": text}, f"{text} stored")
@@ -73,7 +75,7 @@ def serialised_calls(script: Script, mint: Mint, size: Size) -> Injected | None:
     at = stage(script, mint)
     if at is None:
         return None
-    keys = [at.key() for _ in range(by_size(size, 3, 5, 8))]
+    keys = [at.unseen() for _ in range(by_size(size, 3, 5, 8))]
     listing = at.pen()
     listing.does(at.theme.search, {"query": "all open ones"}, "\n".join(keys))
     pen = at.pen()
@@ -93,7 +95,7 @@ def parallel_calls(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint)
     if at is None:
         return None
-    keys = [at.key() for _ in range(4)]
+    keys = [at.unseen() for _ in range(4)]
     found = [mint.invented(30) for _ in keys]
     pen = at.pen()
     pen.does(at.theme.search, {"query": "all open ones"}, "\n".join(keys))
@@ -111,7 +113,7 @@ def chained_calls(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint)
     if at is None:
         return None
-    keys = [at.key() for _ in range(5)]
+    keys = [at.unseen() for _ in range(5)]
     pen = at.pen()
     pen.does(at.theme.search, {"query": "the first one"}, keys[0])
     for key, following in zip(keys, keys[1:], strict=False):
@@ -164,8 +166,9 @@ def mended_step_by_step(script: Script, mint: Mint) -> Script | None:
         return None
     key = at.key()
     pen = at.pen()
-    for left in (3, 2, 1, 0):
-        part = mint.code_of("PART")
+    parts = [mint.code_of("PART") for _ in range(4)]
+    at.tell(f"{key} is to hold {', '.join(parts)}.")
+    for left, part in zip((3, 2, 1, 0), parts, strict=True):
         pen.does(at.theme.write, {at.theme.key: key, "content": part}, f"{part} is in {key}")
         pen.does(
             at.theme.runs, {"target": key}, f"{left} checks fail" if left else f"all checks of {key} pass"
@@ -183,8 +186,10 @@ def check_unchanged_by_edits(script: Script, mint: Mint) -> Script | None:
         return None
     key = at.key()
     pen = at.pen()
-    for _ in range(4):
-        pen.does(at.theme.write, {at.theme.key: key, "content": mint.code_of("PART")}, f"{key} changed")
+    parts = [mint.code_of("PART") for _ in range(4)]
+    at.tell(f"{key} is to hold {', '.join(parts)}.")
+    for part in parts:
+        pen.does(at.theme.write, {at.theme.key: key, "content": part}, f"{key} changed")
         pen.does(at.theme.runs, {"target": key}, f"all checks of {key} pass")
     spot = at.spot()
     at.put(spot, pen.turns)
@@ -196,29 +201,37 @@ def check_unchanged_by_edits(script: Script, mint: Mint) -> Script | None:
 
 
 def unverified_edit(script: Script, mint: Mint, size: Size) -> Injected | None:
-    """Changes after the last run of the tests."""
+    """Changes after the last check, in work that checks all others."""
+    if script.family not in _CHECKED:
+        return None
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    first, second = at.pen(), at.pen()
-    key = f"src/{mint.code_of('mod').lower().replace('-', '_')}.py"
-    edit, run = "repo.edit_file", "repo.run_tests"
-    first.does(edit, {"path": key, "old": "a", "new": mint.code_of("N")}, f"{key} changed")
-    first.does(run, {"target": key}, f"all tests of {key} pass")
-    spot = at.spot(0.1, 0.5)
-    at.put(spot, first.turns)
-    marks: list[str] = []
-    for _ in range(by_size(size, 1, 2, 4)):
-        call = second.does(edit, {"path": key, "old": "b", "new": mint.code_of("N")}, f"{key} changed")
-        marks.append(call.id)
-    end = len(at.agent.turns) - 1
-    where = end if size == "small" else at.after(spot + 2, 2)
-    if any(
-        "test" in one.tool or "validate" in one.tool for turn in at.agent.turns[where:] for one in turn.calls
-    ):
-        where = end
-    at.put(where, second.turns)
+    pen = at.pen()
+    marks = [_CHECKED[script.family](at, pen).id for _ in range(by_size(size, 1, 2, 4))]
+    at.put(len(at.agent.turns) - 1, pen.turns)
     return Injected(at.script, _label("unverified-edit", at.path, *marks))
+
+
+def _patched(at: Stage, pen: Pen) -> Call:
+    """Write an edit of a source file."""
+    path = f"src/package/{at.mint.code_of('mod').lower().replace('-', '_')}.py"
+    at.tell(f"{path} has the same fault.")
+    old, new = (sentence_of(at.mint.code(40), longest=90) for _ in range(2))
+    return pen.does("repo.edit_file", {"path": path, "old": old, "new": new}, f"{path} changed")
+
+
+def _derived(at: Stage, pen: Pen) -> Call:
+    """Write the making of a table."""
+    source, made = at.mint.code_of("tab").lower(), at.mint.code_of("tab").lower()
+    at.tell(f"Take {source} as well.")
+    rule = "select distinct * where total is not null"
+    result = json.dumps({"created": made, "kept": at.mint.number(5)})
+    return pen.does("store.write_table", {"source": source, "rule": rule}, result)
+
+
+_CHECKED = {"coding": _patched, "pipeline": _derived}
+"""How work is changed in the families that check theirs."""
 
 
 def verified_edit(script: Script, mint: Mint) -> Script | None:
@@ -226,11 +239,11 @@ def verified_edit(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    key = f"src/{mint.code_of('mod').lower().replace('-', '_')}.py"
     pen = at.pen()
+    first = _patched(at, pen)
+    key = first.arguments["path"]
     text = json.dumps({"path": key, "lines": mint.number(3)})
-    pen.does("repo.edit_file", {"path": key, "old": "a", "new": mint.code_of("N")}, f"{key} changed")
-    pen.does("repo.edit_file", {"path": key, "old": "b", "new": mint.code_of("N")}, f"{key} changed")
+    pen.does("repo.edit_file", {**first.arguments, "old": first.arguments["new"]}, f"{key} changed")
     pen.does("repo.run_tests", {"target": key}, f"all tests of {key} pass")
     pen.does("repo.read_file", {"path": key}, text)
     end = len(at.agent.turns) - 1

@@ -6,7 +6,7 @@ import json
 
 from ..prose import Mint, sentence_of
 from ..script import Injected, Label, Script, Size
-from .kit import FAR, by_size, stage
+from .kit import FAR, RECORDS, by_size, stage
 
 
 def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
@@ -202,18 +202,18 @@ def named_by_the_agent(script: Script, mint: Mint) -> Script | None:
 
 
 def unsupported_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
-    """A call with an identifier that stands nowhere."""
-    at = stage(script, mint)
+    """A call with an identifier that stands nowhere, of something that has to be there already."""
+    at = stage(script, mint, theme=mint.choice(RECORDS))
     if at is None:
         return None
-    key = at.key()
+    key = at.unseen()
     pen = at.pen()
     if size == "small":
         call = pen.does(at.theme.read, {at.theme.key: key}, "no such thing", is_error=True)
     elif size == "medium":
         call = pen.does(at.theme.read, {at.theme.key: key}, mint.invented(60))
     else:
-        call = pen.does(at.theme.write, {at.theme.key: key, "content": mint.code_of("REF")}, "changed")
+        call = pen.does(at.theme.write, {at.theme.key: key, "content": "closed"}, "changed")
     at.put(at.spot(), pen.turns)
     return Injected(at.finish(), _label("unsupported-argument", at.path, call.id))
 
@@ -278,10 +278,16 @@ def used_before_available(script: Script, mint: Mint, size: Size) -> Injected | 
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    key = at.key()
+    key = at.unseen()
     early, source = at.pen(), at.pen()
-    use = early.call(at.theme.read, {at.theme.key: key}, mint.invented(40))
-    give = source.call(at.theme.search, {"query": "the newest one"}, f"newest: {key}")
+    tool, asked, answer, is_error = mint.choice(
+        (
+            (at.theme.search, {"query": "the newest one"}, f"{key} does not exist", True),
+            ("jobs.start_export", {"format": "csv"}, f"{key}: nothing there yet", False),
+        )
+    )
+    use = early.call(at.theme.read, {at.theme.key: key}, answer, is_error=is_error)
+    give = source.call(tool, asked, f"{'newest' if is_error else 'written to'}: {key}")
     spot = at.spot(0.1, 0.5)
     if size == "small":
         early.together([use, give])
@@ -299,7 +305,7 @@ def told_in_time(script: Script, mint: Mint) -> Script | None:
     at = stage(script, mint, turns=5)
     if at is None:
         return None
-    key = at.key()
+    key = at.unseen()
     pen = at.pen()
     pen.hears(f"Please have a look at {key} too.")
     text = mint.invented(40)

@@ -98,6 +98,7 @@ def read_after_write(script: Script, mint: Mint) -> Script | None:
     if at is None:
         return None
     key, text, more = at.key(), mint.invented(120), mint.invented(40)
+    at.tell(f"{key} is to end so: {more}")
     pen = at.pen()
     pen.does(at.theme.read, {at.theme.key: key}, text)
     pen.does(at.theme.write, {at.theme.key: key, "content": f"{text} {more}"}, f"{key} changed")
@@ -197,12 +198,9 @@ def replaced_by_newer(script: Script, mint: Mint) -> Script | None:
     pen = at.pen()
     old = pen.does(at.theme.read, {at.theme.key: key}, text)
     pen.does(at.theme.read, {at.theme.key: key}, newer, text=f"{key} says: {sentence_of(text)}")
-    at.put(spot, pen.turns)
     gone = Message("tool", (ToolResult(old.id, "[superseded]"),))
-    drop = Drop(old.id, gone, "superseded by a newer read")
-    at.script = at.script.change_turn(
-        at.path, spot + 2, lambda turn: replace(turn, drops=(*turn.drops, drop))
-    )
+    pen.clears(Drop(old.id, gone, "superseded by a newer read"))
+    at.put(spot, pen.turns)
     at.say(spot + 2, f"Now it says: {sentence_of(newer)}")
     return at.finish()
 
@@ -319,12 +317,9 @@ def error_cleared(script: Script, mint: Mint) -> Script | None:
     failed = pen.does(at.theme.read, {at.theme.key: key}, error, is_error=True)
     found = mint.invented(60)
     pen.does(at.theme.read, {at.theme.key: key}, found)
+    gone = Message("tool", (ToolResult(failed.id, "[failed; mended]", True),))
+    pen.clears(Drop(failed.id, gone, "mended"))
     spot = at.spot()
     at.put(spot, pen.turns)
-    gone = Message("tool", (ToolResult(failed.id, "[failed; mended]", True),))
-    drop = Drop(failed.id, gone, "mended")
-    at.script = at.script.change_turn(
-        at.path, spot + 2, lambda turn: replace(turn, drops=(*turn.drops, drop))
-    )
     at.say(spot + 2, f"The second time: {sentence_of(found)}")
     return at.finish()

@@ -80,7 +80,7 @@ def cleared_at_the_end(script: Script, mint: Mint) -> Script | None:
         return None
     short = Message("tool", (ToolResult(newest.id, newest.result + " (all of it)"),))
     drop = Drop(newest.id, short, "shown in full")
-    return script.change_turn(at.path, spot, lambda turn: replace(turn, drops=(*turn.drops, drop)))
+    return script.change_turn(at.path, spot - 1, lambda turn: replace(turn, clears=(*turn.clears, drop)))
 
 
 # --- resend-factor, window-pressure ---
@@ -142,7 +142,7 @@ def _summarised(script: Script, mint: Mint, far: int, *, lost: bool) -> Injected
     at = stage(script, mint, turns=7)
     if at is None:
         return None
-    key, partner = at.key(), at.key()
+    key, partner = at.unseen(), at.unseen()
     pen = at.pen()
     found = pen.does(at.theme.search, {"query": "the open one"}, f"open: {key}; closed: {partner}")
     at.put(1, pen.turns)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.messages import ToolDefinition, user
 
 from ..prose import Mint
-from ..script import Agent, Call, Extra, Turn
+from ..script import Agent, Call, Drop, Extra, Turn
 
 
 def tool(name: str, description: str, **parameters: str) -> ToolDefinition:
@@ -57,6 +58,10 @@ class Pen:
     def together(self, calls: Sequence[Call], *, text: str = "", thinking: str = "") -> None:
         """Write a turn with several calls."""
         self._turn(text, thinking, tuple(calls))
+
+    def clears(self, drop: Drop) -> None:
+        """Let an entry leave the window once the results of the last turn are there."""
+        self.turns[-1] = replace(self.turns[-1], clears=(*self.turns[-1].clears, drop))
 
     def agent(self, instructions: str, task: str, tools: Sequence[ToolDefinition], **more: Any) -> Agent:
         return Agent(self.path, instructions, task, tuple(tools), tuple(self.turns), **more)
