@@ -15,11 +15,6 @@ from harness.diagnosis.detectors import DETECTORS
 PRECISION, RECALL = 0.95, 0.9
 
 BELOW_THE_BAR: dict[str, tuple[float, float]] = {
-    "unused-result": (0.95, 0.75),
-    "duplicate-read": (0.95, 0.7),
-    "leakage": (0.95, 0.3),
-    "report-bloat": (0.95, 0.75),
-    "contradiction": (0.95, 0.8),
     "used-before-available": (0.95, 0.7),
     "unsupported-argument": (0.95, 0.6),
     "unverified-edit": (0.95, 0.5),

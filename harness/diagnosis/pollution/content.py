@@ -158,7 +158,7 @@ def report_bloat(case: AgentCase) -> Iterable[Finding]:
 def contradictions(case: AgentCase) -> Iterable[Finding]:
     """Yield pairs of results in one window that give one thing two values, without a change in between."""
     facts: dict[tuple[str, str], tuple[str, Call, Entry]] = {}
-    changes = Changes(case.agent.calls())
+    changes = Changes(case)
     for call, entry in case.results:
         if call.is_error or call.children or access_of(call) == "write":
             continue
