@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,30 +27,34 @@ REPORT_TOKENS = 300
 REPORT_USED = 0.2
 POISONED_CALLS = 2
 
-_DECLARED = ("system", "task", "brief", "session", "summary", "tool:", "report:")
+_OBSERVED = ("tool:", "report:")
+_DECLARED = ("system", "task", "brief", "session", "summary", *_OBSERVED)
 _LINE = re.compile(r"^[ \t>*-]*([A-Za-z][\w .-]{1,40}?)\s*[:=]\s*([^\s{\[][^\n]{0,60})$", re.MULTILINE)
 
 
 def leakage(case: Case) -> Iterable[Finding]:
     """Yield entries that hold what another agent found out or said, though no brief or report brought it.
 
-    An entry is known by its runs of words, or, where it was rewritten, by its distinctive values. What its
-    own agent had from a declared channel counts for nothing, nor what the other one was only told itself,
-    as two agents are that the same person speaks to.
+    An entry is known by its runs of words, or, where it was rewritten, by its distinctive values. What its own
+    agent had from a declared channel counts for nothing, nor what the other one was only told itself, nor what
+    people say to the one agent that nobody else works above.
     """
-    if len(case.record.agents) < 2:
-        return
+    agents = case.record.agents
     suspects = {
-        agent.path: [entry for entry in agent.entries if _is_undeclared(entry)]
-        for agent in case.record.agents.values()
+        path: [entry for entry in one.entries if _is_undeclared(entry)] for path, one in agents.items()
     }
-    if not any(suspects.values()):
+    entry_agents = [path for path, one in agents.items() if not one.parent]
+    if len(entry_agents) == 1:
+        del suspects[entry_agents[0]]
+    texts = {entry.id: _Marks.of(entry.text) for entries in suspects.values() for entry in entries}
+    if not texts or len(agents) < 2:
         return
-    owners = _owners(case.record.agents.values())
+    owners = _owners(agents.values(), _Marks.all(texts.values()))
     for path, entries in suspects.items():
-        known = _Marks.of(_declared_text(case.record.agents[path]))
+        looked_at = _Marks.all(texts[entry.id] for entry in entries)
+        known = looked_at.within(one for one in agents[path].entries if one.origin.startswith(_DECLARED))
         for entry in entries:
-            marks = _Marks.of(entry.text).without(known)
+            marks = texts[entry.id].without(known)
             shares: dict[str, float] = {}
             for own, (enough, least) in ((marks.values, LEAKED_VALUES), (marks.runs, LEAKED_RUNS)):
                 holders = (owners.get(mark, ()) for mark in own)
@@ -87,39 +91,49 @@ def _is_undeclared(entry: Entry) -> bool:
     return entry.message.role != "assistant" or not entry.turn
 
 
-def _declared_text(agent: AgentRecord) -> str:
-    return "\n".join(
-        entry.text
-        for entry in agent.entries
-        if not _is_undeclared(entry) and entry.message.role != "assistant"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """By what a text is known again: its runs of words, and its distinctive values."""
+    """By what a text is known again: its runs of words, in lower case, and its distinctive values."""
 
-    runs: frozenset[str]
+    runs: frozenset[tuple[str, ...]]
     values: frozenset[str]
 
     @classmethod
     def of(cls, text: str) -> _Marks:
         words = tokens(text)
-        runs = (" ".join(words[at : at + SHINGLE]).lower() for at in range(len(words) - SHINGLE + 1))
-        return cls(frozenset(runs), frozenset(word for word in words if is_distinctive(word)))
+        return cls(frozenset(_runs(words)), frozenset(filter(is_distinctive, words)))
+
+    @classmethod
+    def all(cls, several: Iterable[_Marks]) -> _Marks:
+        marks = tuple(several)
+        return cls(
+            frozenset[tuple[str, ...]]().union(*(one.runs for one in marks)),
+            frozenset[str]().union(*(one.values for one in marks)),
+        )
+
+    def within(self, entries: Iterable[Entry]) -> _Marks:
+        """Return those that stand in some entries."""
+        words = tokens("\n".join(entry.text for entry in entries))
+        return _Marks(self.runs.intersection(_runs(words)), self.values.intersection(words))
 
     def without(self, other: _Marks) -> _Marks:
         return _Marks(self.runs - other.runs, self.values - other.values)
 
 
-def _owners(agents: Iterable[AgentRecord]) -> dict[str, list[str]]:
-    """Return which agents found out or said what each mark stands for."""
-    owners: dict[str, list[str]] = defaultdict(list)
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    lower = [word.lower() for word in words]
+    return zip(*(lower[at:] for at in range(SHINGLE)), strict=False)
+
+
+def _owners(agents: Iterable[AgentRecord], marks: _Marks) -> dict[str | tuple[str, ...], list[str]]:
+    """Return which agents found out or said what each mark stands for, and were not told it."""
+    owners: dict[str | tuple[str, ...], list[str]] = defaultdict(list)
     for agent in agents:
-        told = [entry.text for entry in agent.entries if _is_undeclared(entry)]
-        found = [entry.text for entry in agent.entries if not _is_undeclared(entry)]
-        marks = _Marks.of("\n".join(found)).without(_Marks.of("\n".join(told)))
-        for mark in (*marks.runs, *marks.values):
+        found = [one for one in agent.entries if one.turn or one.origin.startswith(_OBSERVED)]
+        told = [one for one in agent.entries if not (one.turn or one.origin.startswith(_OBSERVED))]
+        own = marks.within(found)
+        own = own.without(own.within(told))
+        for mark in (*own.runs, *own.values):
             owners[mark].append(agent.path)
     return owners
 
