@@ -43,6 +43,17 @@ def test_a_leak_that_was_rewritten_is_known_by_its_values() -> None:
     assert found.where.entries == ("lead/scout-2#3",)
 
 
+def test_a_leak_without_any_value_is_known_by_its_runs_of_words() -> None:
+    lead, first, second = two_scouts(
+        "Mind that the old quay was closed in spring because the river had changed."
+    )
+    first.turn(says="As they say, the old quay was closed in spring because the river had changed its bed.")
+
+    (found,) = findings("leakage", lead, first, second)
+
+    assert found.where.entries == ("lead/scout-2#3",)
+
+
 def test_what_the_brief_said_already_is_no_leak() -> None:
     assert findings("leakage", *two_scouts(FOUND, task=f"Look at this: {FOUND}")) == []
 
@@ -53,9 +64,9 @@ def test_a_document_that_two_agents_read_for_themselves_is_no_leak() -> None:
     assert findings("leakage", lead, first, second.turn(asks("wiki.read", FOUND, page="tidal")).turn()) == []
 
 
-def test_what_people_say_to_the_entry_agent_is_no_leak_whoever_is_told_of_it() -> None:
+def test_what_people_say_to_the_entry_agent_is_no_leak_though_a_sub_agent_finds_the_same() -> None:
     lead = Agent().turn().hears(FOUND).turn(delegates("lead/scout-1", "done")).turn()
-    scout = Agent("lead/scout-1", task=FOUND).turn(asks("wiki.read", FOUND, page="tidal")).turn()
+    scout = Agent("lead/scout-1").turn(asks("wiki.read", FOUND, page="tidal")).turn()
 
     assert findings("leakage", lead, scout) == []
 
@@ -72,7 +83,7 @@ def test_what_the_same_person_says_to_two_agents_is_no_leak() -> None:
 
 def test_a_large_report_of_which_little_was_used_is_named() -> None:
     report = passage("tidal", 60)
-    lead = Agent().turn(delegates("lead/scout-1", report)).turn(says="So it is TIDAL-1070.").turn()
+    lead = Agent().turn(delegates("lead/scout-1", report)).turn(says=passage("tidal", 2)).turn()
 
     (found,) = findings("report-bloat", lead, Agent("lead/scout-1").turn(says=report))
 
@@ -151,6 +162,7 @@ def test_things_that_only_share_a_part_of_what_was_asked_for_are_not_one_thing()
         .turn(asks("air.find_direct", flights[0], origin="JFK", destination="SEA"))
         .turn(asks("air.find_onestop", flights[1], origin="JFK", destination="SFO"))
         .turn(asks("air.find_all", f"[{flights[0]}, {flights[1]}]", origin="JFK"))
+        .turn(asks("air.find_next", flights[0], origin="JFK"))
         .turn()
     )
 
