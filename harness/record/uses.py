@@ -22,7 +22,7 @@ ENOUGH_WORDS = 3
 """Words that a reply must have from an entry to count as having used it, if it has no distinctive value of it."""
 
 COMMON = 8
-"""Results that may hold a word or value before it says nothing about any one of them."""
+"""Results that may hold a word before it says nothing about any one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Uses:
         """For each of them the last turn that held it or one before it."""
         self._words: dict[str, Entry] = {}
         self._shown: dict[str, list[Entry]] = defaultdict(list)
-        """The results and reports that hold a word or value, as long as they are not too many to tell apart."""
+        """The results and reports that hold a word, as long as they are not too many to tell apart."""
         self._richness: dict[int, int] = {}
         """How many words each of them holds."""
         self._said: dict[str, int] = {}
@@ -120,8 +120,8 @@ class Uses:
             self._words.setdefault(word, entry)
         if _is_observed(entry):
             self._richness[entry.number] = len(words)
-            for token in (*values, *words):
-                shown = self._shown[token]
+            for word in words:
+                shown = self._shown[word]
                 if len(shown) <= COMMON:
                     shown.append(entry)
 
