@@ -128,7 +128,7 @@ class Uses:
     def _use(self, reply: Entry, values: set[str], words: set[str]) -> None:
         """Put what a reply says down to the entries that explain most of it, each word to one of them."""
         taken: dict[int, set[str]] = defaultdict(set)
-        shared: dict[int, set[str]] = defaultdict(set)
+        shared: dict[int, list[str]] = defaultdict(list)
         sources: dict[int, Entry] = {}
         for value in values:
             source = self.introduced.get(value)
@@ -140,14 +140,15 @@ class Uses:
             if len(shown) <= COMMON and shown and _is_observed(self._words[word]):
                 for source in shown:
                     sources[source.number] = source
-                    shared[source.number].add(word)
+                    shared[source.number].append(word)
 
         def explains(number: int) -> tuple[int, int, int]:
             return len(taken[number]), len(shared[number]), -self._richness.get(number, 0)
 
         unexplained = set(words)
-        for number in sorted(sources, key=explains, reverse=True):
-            own = shared[number] & unexplained
+        enough = [one for one in sources if one in taken or len(shared[one]) >= ENOUGH_WORDS]
+        for number in sorted(enough, key=explains, reverse=True):
+            own = unexplained.intersection(shared[number])
             if taken[number] or len(own) >= ENOUGH_WORDS:
                 unexplained -= own
                 found = tuple(sorted(taken[number]))
