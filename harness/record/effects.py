@@ -30,6 +30,9 @@ _WRITES = frozenset(
 """,
     )
 )
+_CHECKS = frozenset({"test", "tests", "check", "checks", "lint", "validation"})
+"""What is run to look at something; `run_tests` says what is, and `run` alone could do anything."""
+
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -45,10 +48,11 @@ def access_of(call: Call) -> Access:
 
 
 def access_by_name(tool: str) -> Access:
-    """Return what the first telling word of a tool's name says."""
-    for word in _WORD.findall(tool.rpartition(".")[2]):
-        if word.lower() in _READS:
+    """Return what the first telling word of a tool's name says; running checks is reading."""
+    words = [word.lower() for word in _WORD.findall(tool.rpartition(".")[2])]
+    for word, following in zip(words, (*words[1:], ""), strict=True):
+        if word in _READS or (word in ("run", "execute") and following in _CHECKS):
             return "read"
-        if word.lower() in _WRITES:
+        if word in _WRITES:
             return "write"
     return "unknown"

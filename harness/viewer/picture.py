@@ -259,7 +259,7 @@ class _Lane:
         ]
         used = None
         if uses is not None:
-            used = [[use.by.turn, list(use.values[:6]), use.words] for use in uses.of(entry)[:20]]
+            used = [[use.by.turn, list(use.values[:6]), len(use.words)] for use in uses.of(entry)[:20]]
         return [
             entry.origin,
             entry.place,
