@@ -21,7 +21,9 @@ def is_identifier(path: str, value: str) -> bool:
     """Return whether an argument is an identifier that has to come from somewhere, and no text, date or quantity."""
     leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
     is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
-    return is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and not _AMOUNT.fullmatch(value)
+    return (
+        is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and not _AMOUNT.fullmatch(value)
+    )
 
 
 def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:

@@ -47,7 +47,9 @@ _ADDRESSES = frozenset(
     re.findall(r"\w+", "id ids key path file filename page number no ref code sku url uri")
 )
 _NEW = frozenset(re.findall(r"\w+", "new to dest destination target output out"))
-_SAYS_CHANGED = re.compile(r"\b(changed|updated|modified|replaced|overwritten|deleted|removed|cancelled)\b", re.I)
+_SAYS_CHANGED = re.compile(
+    r"\b(changed|updated|modified|replaced|overwritten|deleted|removed|cancelled)\b", re.I
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 

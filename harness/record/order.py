@@ -8,7 +8,7 @@ the parent does after the report. Sub-agents of one call are concurrent unless o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.record.run import Call, RunRecord
@@ -58,6 +58,24 @@ class Order:
             known = frozenset(direct).union(*(self.preceding(one) for one in direct))
             self._after[agent] = known
         return known
+
+    def after_any(self, calls: Iterable[Call]) -> Callable[[Call], bool]:
+        """Return a question: is one of some calls after this call? It is answered without walking them again."""
+        newest: dict[str, int] = {}
+        preceding: set[str] = set()
+        for call in calls:
+            for step in self._way(call):
+                if step.agent not in newest:
+                    preceding |= self.preceding(step.agent)
+                newest[step.agent] = max(step.turn, newest.get(step.agent, 0))
+
+        def is_before_one(call: Call) -> bool:
+            return any(
+                0 < step.turn < newest.get(step.agent, 0) or step.agent in preceding
+                for step in self._way(call)
+            )
+
+        return is_before_one
 
     def linear(self) -> Iterator[Call]:
         """Yield all calls in one order that keeps to the partial one; concurrent calls stand as agents do."""

@@ -1,8 +1,7 @@
-"""Work left unchecked, work given twice, and contracts on the order of calls."""
+"""Work given twice, and contracts on the order of calls."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -10,68 +9,12 @@ from typing import Any, cast
 from harness.contracts import Contract, ContractError, parse_contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import quote_call
 from harness.messages import canonical_arguments
-from harness.record import AgentRecord, Call, judge_order
-from harness.record.values import argument_values, values_and_words
+from harness.record import AgentRecord, judge_order
+from harness.record.values import values_and_words
 
 SAME_BRIEF = 0.6
 SAME_CALLS = 0.5
-
-_EDIT = re.compile(
-    r"(^|[._-])(edit|write|patch|replace|apply|create|insert|update|delete|remove|str)([._-]|$)", re.I
-)
-_VERIFY = re.compile(r"(^|[._-])(tests?|pytest|verify|lint|build|compile|typecheck)([._-]|$)", re.I)
-_VERIFYING = re.compile(
-    r"\b(pytest|unittest|tox|ruff|mypy|pyright|npm (run )?test|make (test|check)|cargo test)\b"
-)
-_FILE = re.compile(r"[\w./-]+\.\w{1,5}")
-
-
-def unverified_edits(case: Case) -> Iterable[Finding]:
-    """Yield the last edit of files, if nothing verified what came of it although the run verifies its work."""
-    edits: list[Call] = []
-    verified = 0
-    can_verify = any(
-        _VERIFY.search(tool.name) for agent in case.record.agents.values() for tool in agent.tools or ()
-    )
-    for call in case.order.linear():
-        if _verifies(call):
-            verified += 1
-            edits.clear()
-        elif not call.is_error and _edits(call):
-            edits.append(call)
-    if not edits or not (verified or can_verify):
-        return
-    last = edits[-1]
-    yield Finding(
-        "unverified-edit",
-        "warning",
-        f"{len(edits)} edits, the last by {last.tool} in turn {last.turn} of {last.agent}, came after the last "
-        f"verification" + ("" if verified else "; nothing was verified at all"),
-        Where(
-            agent=last.agent,
-            turns=(last.turn,),
-            calls=tuple(call.key for call in reversed(edits)),
-        ),
-        evidence=tuple(quote_call(call) for call in edits[-3:]),
-        price=Price(action="the answer rests on work that nothing checked"),
-        confidence=0.9,
-        remedy=Remedy(
-            text="ask for a verification after the last edit, as a contract: each edit, then the tests"
-        ),
-        subject=last.tool,
-    )
-
-
-def _edits(call: Call) -> bool:
-    if not _EDIT.search(call.tool.rpartition(".")[2]):
-        return False
-    return any(_FILE.fullmatch(value) for value in argument_values(call.arguments).values())
-
-
-def _verifies(call: Call) -> bool:
-    return bool(_VERIFY.search(call.tool) or _VERIFYING.search(call.arguments))
 
 
 def overlapping_briefs(case: Case) -> Iterable[Finding]:
@@ -196,13 +139,6 @@ WORK = (
         "Contracts on the order of calls that were broken.",
         (),
         in_run=broken_contracts,
-    ),
-    Detector(
-        "unverified-edit",
-        "order",
-        "Edits after the last verification.",
-        (),
-        in_run=unverified_edits,
     ),
     Detector(
         "overlapping-briefs",
