@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from harness.contracts import Contract, ContractError, parse_contract
+from harness.contracts import Contract, parse_contract
 from harness.diagnosis.case import Case, Detector
-from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.diagnosis.findings import SEVERITIES, Finding, NotMeasurable, Price, Quote, Remedy, Where
+from harness.errors import UsageError
 from harness.messages import canonical_arguments
 from harness.record import AgentRecord, judge_order
 from harness.record.values import values_and_words
@@ -71,9 +72,14 @@ def _overlap(case: Case, one: AgentRecord, other: AgentRecord, told: float, did:
     )
 
 
-def broken_contracts(case: Case) -> Iterable[Finding]:
-    """Yield the contracts of the team file, or of whoever asks, that the calls of a run broke."""
-    team, agents = _contracts(case.record.team)
+def broken_contracts(case: Case) -> Iterable[Finding | NotMeasurable]:
+    """Yield the contracts of the team file, or of whoever asks, that the calls of a run broke.
+
+    A recorded contract that cannot be read, as one that a later version wrote, is said to be not measurable.
+    """
+    unread: list[NotMeasurable] = []
+    team, agents = _contracts(case.record.team, unread)
+    yield from unread
     team = [*team, *case.contracts]
     if not team and not any(agents.values()):
         return
@@ -104,32 +110,32 @@ def broken_contracts(case: Case) -> Iterable[Finding]:
             )
 
 
-def _contracts(team: Mapping[str, Any]) -> tuple[list[Contract], dict[str, list[Contract]]]:
-    agents = cast("Mapping[str, Any]", team.get("agents") or {})
-    named = {name: _parsed(_mapping(agent).get("order")) for name, agent in agents.items()}
-    return _parsed(team.get("order")), named
+def _contracts(
+    team: Mapping[str, Any], unread: list[NotMeasurable]
+) -> tuple[list[Contract], dict[str, list[Contract]]]:
+    """Return the contracts of a recorded team and of its agents; those that cannot be read go to `unread`."""
+    named = {
+        name: list(_parsed(_mapping(agent).get("order"), f"agents.{name}.order", unread))
+        for name, agent in _mapping(team.get("agents")).items()
+    }
+    return list(_parsed(team.get("order"), "order", unread)), named
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _parsed(rules: object) -> list[Contract]:
-    """Return the contracts of a list as a team file holds it; what a later version wrote is passed over."""
-    contracts: list[Contract] = []
-    for rule in cast("Sequence[object]", rules) if isinstance(rules, list) else ():
+def _parsed(rules: object, place: str, unread: list[NotMeasurable]) -> Iterable[Contract]:
+    for number, rule in enumerate(cast("Sequence[object]", rules) if isinstance(rules, list) else ()):
         fields = {"rule": rule} if isinstance(rule, str) else _mapping(rule)
+        text, severity = str(fields.get("rule", "")), fields.get("severity", "error")
         try:
-            contracts.append(
-                parse_contract(
-                    str(fields.get("rule", "")),
-                    because=str(fields.get("because", "")),
-                    severity=cast("Any", fields.get("severity", "error")),
-                )
-            )
-        except ContractError:
-            continue
-    return contracts
+            if severity not in SEVERITIES:
+                raise UsageError(f"there is no severity {severity!r}")
+            yield parse_contract(text, because=str(fields.get("because", "")), severity=severity)
+        except UsageError as error:
+            why = f"`{text[:60]}`, {place}[{number}] of the recorded team, cannot be read: {error}"
+            unread.append(NotMeasurable("order-contract", why=why))
 
 
 WORK = (
