@@ -15,7 +15,7 @@ from harness import FunctionToolset, MemoryJournal, Recorded, calls, says, scrip
 from harness.contracts import parse_contract
 from harness.diagnosing import diagnose_all
 from harness.diagnosis import Finding
-from harness.events import ToolCallFinished
+from harness.events import RunFinished, ToolCallFinished
 from harness.models.port import Model
 from harness.record import record_of
 from harness.replaying import replay_run
@@ -154,7 +154,9 @@ def refused(recorded: Sequence[Recorded]) -> list[str]:
 
 
 def left_broken(recorded: Sequence[Recorded]) -> tuple[str, ...]:
-    return recorded[-1].event.notes  # pyright: ignore[reportAttributeAccessIssue]
+    finished = recorded[-1].event
+    assert isinstance(finished, RunFinished)
+    return finished.notes
 
 
 def verdict(findings: Sequence[Finding]) -> list[Any]:
