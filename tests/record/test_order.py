@@ -48,7 +48,7 @@ def runs(draw: st.DrawFn) -> RunRecord:
 
 
 @given(runs())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_it_is_irreflexive_asymmetric_and_transitive(record: RunRecord) -> None:
     order = Order(record)
     calls = list(record.calls.values())
@@ -62,7 +62,7 @@ def test_it_is_irreflexive_asymmetric_and_transitive(record: RunRecord) -> None:
 
 
 @given(runs(), st.randoms(use_true_random=False))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_a_timestamp_never_decides(record: RunRecord, clock: Random) -> None:
     calls = list(record.calls.values())
     told = [Order(record).before(one, other) for one, other in product(calls, calls)]
@@ -76,7 +76,7 @@ def test_a_timestamp_never_decides(record: RunRecord, clock: Random) -> None:
 
 
 @given(runs())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_all_calls_stand_once_in_an_order_that_agrees_with_it(record: RunRecord) -> None:
     order = Order(record)
     listed = list(order.linear())
@@ -87,7 +87,7 @@ def test_all_calls_stand_once_in_an_order_that_agrees_with_it(record: RunRecord)
 
 
 @given(runs(), st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 def test_whether_one_of_many_comes_after_a_call_is_what_asking_each_of_them_gives(
     record: RunRecord, data: st.DataObject
 ) -> None:
