@@ -36,7 +36,9 @@ def test_a_failure_is_traced_to_the_turn_that_first_said_the_value_nobody_observ
     assert (finding.where.agent, finding.where.turns) == ("lead", (2,))
     assert finding.where.calls == ("lead/turn-3/0",)
     assert WRONG in finding.evidence[0].text
-    assert finding.evidence[0].where == record.agents["lead"].turns[1].reply.id  # pyright: ignore
+    said = record.agents["lead"].turns[1].reply
+    assert said is not None
+    assert finding.evidence[0].where == said.id
     assert finding.price.turns == 3
 
 

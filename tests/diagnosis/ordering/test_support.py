@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.diagnosis.truth.script import Turn
@@ -121,7 +123,7 @@ def test_a_value_that_stands_nowhere_is_found_at_the_call_that_reads_with_it(
     ],
 )
 def test_a_write_to_something_that_has_to_be_there_needs_its_name_from_somewhere(
-    tool: str, arguments: dict[str, str], result: str
+    tool: str, arguments: dict[str, Any], result: str
 ):
     record = run(agent("lead", turn(call(tool, result, **arguments)), turn(says="Done.")))
 
@@ -141,7 +143,7 @@ def test_a_write_to_something_that_has_to_be_there_needs_its_name_from_somewhere
     ],
 )
 def test_a_write_may_name_what_it_makes_and_say_what_it_likes(
-    tool: str, arguments: dict[str, str], result: str
+    tool: str, arguments: dict[str, Any], result: str
 ):
     record = run(agent("lead", turn(call(tool, result, **arguments)), turn(says="Done.")))
 

@@ -14,7 +14,7 @@ def edits(path: str = "src/a.py") -> Call:
     return call("repo.edit_file", "changed", path=path, old="a", new="b")
 
 
-def tests(target: str = "tests") -> Call:
+def runs_tests(target: str = "tests") -> Call:
     return call("repo.run_tests", "passed", target=target)
 
 
@@ -23,7 +23,7 @@ def test_the_edits_after_the_last_tests_are_found_the_last_in_front():
         agent(
             "lead",
             turn(edits()),
-            turn(tests()),
+            turn(runs_tests()),
             turn(edits("src/b.py")),
             turn(edits("src/c.py")),
             turn(says="Done."),
@@ -49,9 +49,9 @@ def with_siblings(*, waits: bool, together: bool) -> list[Agent]:
     """Return a lead, a coder who edits, and a tester who may work beside it."""
     codes, checks = (call("delegate", "done", child=f"lead/{name}-1") for name in ("coder", "tester"))
     turns = [turn(codes, checks)] if together else [turn(codes), turn(checks)]
-    coder = agent("lead/coder-1", turn(tests()), turn(edits()), turn(says="done"), by=codes)
+    coder = agent("lead/coder-1", turn(runs_tests()), turn(edits()), turn(says="done"), by=codes)
     after = (coder.path,) if waits else ()
-    tester = agent("lead/tester-1", turn(tests()), turn(says="done"), by=checks, after=after)
+    tester = agent("lead/tester-1", turn(runs_tests()), turn(says="done"), by=checks, after=after)
     return [agent("lead", *turns, turn(says="Done.")), coder, tester]
 
 
@@ -71,7 +71,7 @@ def test_tests_that_a_sibling_ran_beside_the_edit_may_have_missed_it():
 def test_tests_before_the_edit_in_another_agent_do_not_count():
     checks, codes = (call("delegate", "done", child=f"lead/{name}-1") for name in ("tester", "coder"))
     lead = agent("lead", turn(checks), turn(codes), turn(says="Done."))
-    tester = agent("lead/tester-1", turn(tests()), turn(says="done"), by=checks)
+    tester = agent("lead/tester-1", turn(runs_tests()), turn(says="done"), by=checks)
     coder = agent("lead/coder-1", turn(edits()), turn(says="done"), by=codes)
 
     (finding,) = found("unverified-edit", run(lead, tester, coder))
@@ -80,11 +80,11 @@ def test_tests_before_the_edit_in_another_agent_do_not_count():
 
 def test_notes_need_no_tests_and_a_shell_command_can_be_one():
     notes = agent(
-        "lead", turn(edits()), turn(tests()), turn(call("files.create_file", "ok", path="notes.md"))
+        "lead", turn(edits()), turn(runs_tests()), turn(call("files.create_file", "ok", path="notes.md"))
     )
     shell = agent("lead", turn(edits()), turn(call("shell.run", "1 passed", command="python -m pytest -q")))
     failed = agent(
-        "lead", turn(tests()), turn(call("repo.edit_file", "no such text", is_error=True, path="a.py"))
+        "lead", turn(runs_tests()), turn(call("repo.edit_file", "no such text", is_error=True, path="a.py"))
     )
 
     for one in (notes, shell, failed):
