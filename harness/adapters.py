@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from harness.events import Event
 from harness.loop.room import SUMMARISER
 from harness.messages import Message, Text, ToolCall
 from harness.models.port import Model, Price
+from harness.models.profiles import profile_of
 from harness.team import ModelSpec, ServerSpec, TeamSpec
 from harness.team.places import SENSITIVE
 from harness.tools.environment import read_environment
@@ -35,8 +37,8 @@ def build_model(spec: ModelSpec) -> Model:
             return OfflineModel()
         case "scripted":
             return _scripted(spec)
-        case "openai-chat":
-            return _openai_chat(spec)
+        case _:
+            return _over_the_network(spec)
 
 
 def build_models(spec: TeamSpec, given: Mapping[str, Model]) -> dict[str, Model]:
@@ -89,15 +91,28 @@ def _scripted(spec: ModelSpec) -> Model:
     return ScriptedModel(*replies)
 
 
-def _openai_chat(spec: ModelSpec) -> Model:
-    from harness.models.openai_chat import ChatEndpoint, OpenAIChatModel
+_WIRE_MODELS = {
+    "openai-chat": "harness.models.openai_chat:OpenAIChatModel",
+    "openai-responses": "harness.models.openai_responses:OpenAIResponsesModel",
+    "anthropic": "harness.models.anthropic:AnthropicModel",
+    "gemini": "harness.models.gemini:GeminiModel",
+}
+"""Wire APIs, and the class that speaks each."""
 
-    price = Price(spec.price.input, spec.price.output, spec.price.cached) if spec.price else None
-    return OpenAIChatModel(
-        ChatEndpoint(
+
+def _over_the_network(spec: ModelSpec) -> Model:
+    from harness.models.endpoint import Endpoint
+
+    module, _, name = _WIRE_MODELS[spec.api].partition(":")
+    price = None
+    if spec.price is not None:
+        price = Price(spec.price.input, spec.price.output, spec.price.cached, spec.price.cache_write)
+    model: Model = getattr(import_module(module), name)(
+        Endpoint(
             model=spec.model or "",
-            base_url=spec.base_url or "",
+            base_url=spec.base_url,
             api_key=spec.api_key.get_secret_value() if spec.api_key else "",
+            dialect=spec.dialect,
             headers={name: value.get_secret_value() for name, value in spec.headers.items()},
             extra=spec.extra,
             stream=spec.stream,
@@ -108,8 +123,10 @@ def _openai_chat(spec: ModelSpec) -> Model:
             context_window=spec.context_window,
             price=price,
             parallel=spec.parallel,
+            profile=profile_of(spec.model or "", spec.dialect),
         )
     )
+    return model
 
 
 class ToolServers:

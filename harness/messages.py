@@ -43,13 +43,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """A model's thinking: opaque, ordered, and tagged with the provider that may receive it back."""
+    """A model's thinking: opaque, ordered, and tagged with the provider that may receive it back.
+
+    It stands before what it led to. A payload that belongs to one part, as a signature on a tool call does,
+    stands directly before that part.
+    """
 
     text: str
     provider: str = ""
     model: str = ""
     payload: str = ""
     """The provider's own JSON for this part, byte for byte; empty when `text` is all there is."""
+    route: str = ""
+    """The endpoint it came from, where only that one can read the payload; it is part of what must not change."""
     kind: Literal["reasoning"] = "reasoning"
 
 
@@ -170,6 +176,8 @@ class Usage:
     calls: int = 0
     estimated: bool = False
     """True if any part of it was counted by us because the provider reported none."""
+    cache_write_tokens: int = 0
+    """Input that the provider wrote to its cache, where it charges for that."""
 
     @property
     def total_tokens(self) -> int:
@@ -184,6 +192,7 @@ class Usage:
             self.reasoning_tokens + other.reasoning_tokens,
             self.calls + other.calls,
             self.estimated or other.estimated,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 

@@ -19,8 +19,9 @@ from harness.harness import Crew, Harness, Wiring, server_names
 from harness.journal import Journal, open_journal
 from harness.messages import Message
 from harness.models.port import Model
+from harness.models.profiles import profile_of
 from harness.run import RunResult
-from harness.team import Team, TeamSpec, load_team
+from harness.team import NETWORK_APIS, Team, TeamSpec, load_team
 from harness.tools.port import Toolset
 
 if TYPE_CHECKING:
@@ -101,7 +102,11 @@ def _check_prices(spec: TeamSpec) -> None:
         agent.limits.usd is not None for agent in spec.agents.values()
     )
     unpriced = [
-        name for name, model in spec.models.items() if model.api == "openai-chat" and model.price is None
+        name
+        for name, model in spec.models.items()
+        if model.api in NETWORK_APIS
+        and model.price is None
+        and profile_of(model.model or "", model.dialect).price is None
     ]
     if limited and unpriced:
         raise UsageError(

@@ -33,7 +33,7 @@ from harness.events import (
 from harness.harness import Harness
 from harness.loop.log import Progress
 from harness.loop.state import AgentState, RunState
-from harness.models.port import TextDelta
+from harness.models.port import TextDelta, ThinkingDelta
 from harness.run import Run
 
 REFRESH_SECONDS = 0.12
@@ -134,7 +134,7 @@ class _Picture:
         self._began = time.monotonic()
         self._said: dict[str, str] = {}
 
-    def notice(self, agent: str, notice: TextDelta | Progress) -> None:
+    def notice(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
         """Remember the newest progress of an agent's tool."""
         if isinstance(notice, Progress):
             share = f" {notice.done / notice.total:.0%}" if notice.total else ""

@@ -13,7 +13,7 @@ from harness.journal.port import Journal
 from harness.loop.order import RunOrder
 from harness.loop.past import Past
 from harness.loop.state import RunState
-from harness.models.port import TextDelta
+from harness.models.port import TextDelta, ThinkingDelta
 
 Listener = Callable[[Recorded], None]
 """Must not raise or block: it is called from inside the loop."""
@@ -94,13 +94,13 @@ class Notices:
     """What is worth showing but not worth keeping: text as it streams, progress of tools."""
 
     def __init__(self) -> None:
-        self._listeners: list[Callable[[str, TextDelta | Progress], None]] = []
+        self._listeners: list[Callable[[str, TextDelta | ThinkingDelta | Progress], None]] = []
 
-    def listen(self, listener: Callable[[str, TextDelta | Progress], None]) -> None:
+    def listen(self, listener: Callable[[str, TextDelta | ThinkingDelta | Progress], None]) -> None:
         """Call `listener` with the agent's path and the notice."""
         self._listeners.append(listener)
 
-    def send(self, agent: str, notice: TextDelta | Progress) -> None:
+    def send(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
         """Tell whoever listens."""
         for listener in self._listeners:
             listener(agent, notice)

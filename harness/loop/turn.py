@@ -20,7 +20,7 @@ from harness.loop.calls import run_calls
 from harness.loop.compaction import make_room, may_try_again
 from harness.loop.pricing import cost_of
 from harness.messages import Message, Reasoning, StopReason, Usage, user
-from harness.models.port import CallOptions, Retrying, TextDelta
+from harness.models.port import CallOptions, Notice, Retrying
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -156,7 +156,7 @@ async def _fail_as_recorded(agent: AgentRun, finished: ModelCallFinished) -> Non
 async def _call(agent: AgentRun, turn: int, input_tokens: int) -> ModelCallFinished:
     """Ask the model; return what is to be recorded of its reply."""
 
-    def observe(notice: TextDelta | Retrying) -> None:
+    def observe(notice: Notice) -> None:
         if isinstance(notice, Retrying):
             agent.emit(
                 ModelCallRetried(

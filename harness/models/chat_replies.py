@@ -8,27 +8,18 @@ again. Source: https://platform.openai.com/docs/api-reference/chat/object and `c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from harness.messages import Message, Part, Reasoning, StopReason, Text, ToolCall, Usage
+from harness.messages import Reasoning, StopReason, Text, Usage
+from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
-from harness.models.http import decode_json, encode_json
-from harness.models.port import ModelResponse, TextDelta
+from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.replies import CallDraft, Reply
 
 _MOST_TOKENS = 1_000_000_000
 _DONE = b"[DONE]"
-
-
-@dataclass(slots=True)
-class CallDraft:
-    """A tool call while its fragments arrive; everything may still be empty."""
-
-    id: str = ""
-    name: str = ""
-    """The name on the wire."""
-    arguments: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)
@@ -64,34 +55,14 @@ class ReplyDraft:
             self.refusals.append(_text(refusal))
         return text
 
-    def response(
-        self, *, model: str, name_of: Mapping[str, str], unused_id: Callable[[str], str]
-    ) -> ModelResponse:
-        """Return the finished reply.
-
-        `name_of` gives the project's name for a name on the wire; `unused_id` returns the id it is
-        given, or another one if that is empty or was used before.
-        """
-        notes: list[str] = []
-        parts: list[Part] = []
+    def reply(self, *, provider: str, model: str, route: str) -> Reply:
+        """Return the finished reply; its reasoning is bound to who was asked: `provider`, `model` and `route`."""
+        parts: list[Text | Reasoning | CallDraft] = []
         if thought := "".join(self.reasoning):
-            parts.append(Reasoning(thought, provider="openai", model=self.model or model))
+            parts.append(Reasoning(thought, provider=provider, model=model, route=route))
         if text := "".join(self.texts) + "".join(self.refusals):
             parts.append(Text(text))
-        stop_reason = self._stop_reason()
-        if stop_reason == "length" and self.calls:
-            notes.append(f"the length limit cut off {len(self.calls)} tool call(s), which were not run")
-        else:
-            for call in self.calls:
-                identity = unused_id(call.id)
-                if identity != call.id:
-                    notes.append(f"the endpoint gave the tool call {call.name!r} no id of its own")
-                name = name_of.get(call.name, call.name)
-                parts.append(ToolCall(identity, name, "".join(call.arguments)))
-        message = Message("assistant", tuple(parts))
-        return ModelResponse(
-            message, stop_reason, self.usage, self.model or model, self.response_id, tuple(notes)
-        )
+        return Reply([*parts, *self.calls], self._stop_reason(), self.usage, self.model, self.response_id)
 
     def _stop_reason(self) -> StopReason:
         if self.finish_reason == "length":
@@ -128,8 +99,9 @@ def read_reply(body: bytes, *, place: str) -> ReplyDraft:
 class StreamedReply:
     """Puts a reply together from the events of a stream."""
 
-    def __init__(self, *, place: str) -> None:
+    def __init__(self, *, place: str, provider: str, model: str, route: str) -> None:
         self._place = place
+        self._bound = {"provider": provider, "model": model, "route": route}
         self._draft = ReplyDraft()
         self._calls: dict[int, CallDraft] = {}
         self._seen_choice = False
@@ -141,19 +113,14 @@ class StreamedReply:
         """True once nothing of the message can be missing."""
         return self._seen_choice and (self.done or self._draft.finish_reason != "")
 
-    def take(self, event: bytes) -> TextDelta | None:
-        """Take one event and return the text that came with it.
-
-        Raises:
-            TransientFault: The event cannot be read, or tells of an error that may pass.
-            ModelError: The event tells of an error that is not worth repeating.
-        """
+    def take(self, event: bytes) -> TextDelta | ThinkingDelta | None:
+        """See `harness.models.replies.StreamReader`."""
         if event == _DONE:
             self.done = True
             return None
         chunk = _checked(decode_json(event), place=self._place)
         self._draft.take_document(chunk)
-        text = ""
+        text, thoughts = "", len(self._draft.reasoning)
         for choice in _objects(chunk.get("choices")):
             self._seen_choice = True
             if reason := choice.get("finish_reason"):
@@ -162,17 +129,16 @@ class StreamedReply:
             text += self._draft.take_message(delta)
             for fragment in _objects(delta.get("tool_calls")):
                 self._take_fragment(fragment)
-        return TextDelta(text) if text else None
+        if text:
+            return TextDelta(text)
+        thought = "".join(self._draft.reasoning[thoughts:])
+        return ThinkingDelta(thought) if thought else None
 
-    def finish(self) -> ReplyDraft:
-        """Return the reply after the last event.
-
-        Raises:
-            TransientFault: The stream ended too early; nothing of it may be used.
-        """
+    def finish(self) -> Reply:
+        """See `harness.models.replies.StreamReader`."""
         if not self.whole:
             raise TransientFault("the stream was cut before its end")
-        return self._draft
+        return self._draft.reply(**self._bound)
 
     def _take_fragment(self, fragment: Mapping[str, Any]) -> None:
         function = _object(fragment.get("function"))

@@ -8,17 +8,15 @@ aiohttp, whose pool costs the same for one and for a thousand connections.
 from __future__ import annotations
 
 import ipaddress
-import json
 import random
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import aiohttp
 import anyio
-import orjson
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
@@ -202,32 +200,6 @@ def checked_url(text: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise UsageError(f"{text!r} {advice}")
     return url
-
-
-def decode_json(data: bytes) -> Any:
-    """Return the JSON value of `data`; broken UTF-8 and lone surrogates become replacement characters.
-
-    Raises:
-        TransientFault: It is not JSON.
-    """
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        value = json.loads(data.decode("utf-8", "replace"))
-        return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    except ValueError as error:
-        start = data[:80].decode("utf-8", "replace")
-        raise TransientFault(f"the endpoint sent something that is not JSON: {start!r}") from error
-
-
-def encode_json(value: Any) -> bytes:
-    """Return `value` as JSON; lone surrogates, which UTF-8 cannot hold, become question marks."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 class _Body(Payload):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from harness.messages import Message, StopReason, ToolDefinition, Usage
+from harness.models.thinking import Thinking, ThinkingPlan
 
 ToolChoice = Literal["auto", "required", "none"]
 
@@ -23,13 +24,19 @@ class Price:
     output: float = 0.0
     cached: float | None = None
     """Price of input read from the provider's cache; `input` where it is None."""
+    cache_write: float | None = None
+    """Price of input written to the provider's cache; `input` where it is None."""
 
     def cost(self, usage: Usage) -> float:
         """Return what `usage` costs in USD."""
-        cached_price = self.input if self.cached is None else self.cached
-        fresh = max(0, usage.input_tokens - usage.cached_tokens)
+        cached = self.input if self.cached is None else self.cached
+        written = self.input if self.cache_write is None else self.cache_write
+        fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         return (
-            fresh * self.input + usage.cached_tokens * cached_price + usage.output_tokens * self.output
+            fresh * self.input
+            + usage.cached_tokens * cached
+            + usage.cache_write_tokens * written
+            + usage.output_tokens * self.output
         ) / 1e6
 
 
@@ -39,11 +46,20 @@ class CallOptions:
 
     tool_choice: ToolChoice = "auto"
     max_tokens: int | None = None
+    thinking: Thinking | None = None
+    """None to say nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """A piece of text that has just arrived; only streaming models send these."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """A piece of the model's thinking, where the endpoint shows it; only streaming models send these."""
 
     text: str
 
@@ -58,7 +74,8 @@ class Retrying:
     reason: str
 
 
-Observe = Callable[[TextDelta | Retrying], None]
+Notice = TextDelta | ThinkingDelta | Retrying
+Observe = Callable[[Notice], None]
 """Receives what happens during a call. Must not raise or block."""
 
 
@@ -151,3 +168,17 @@ def settings_of(model: Model) -> dict[str, Any]:
     `frequency_penalty`, `presence_penalty`, `reasoning`; nothing for a model that tells nothing.
     """
     return dict(getattr(model, "settings", {}))
+
+
+def plan_thinking(model: Model, thinking: Thinking) -> ThinkingPlan:
+    """Return what a model's endpoint would be told about thinking, and how far that binds it.
+
+    Models that live in this process say nothing of it, and are told nothing.
+
+    Raises:
+        ThinkingUnsupported: The endpoint cannot express it, and may not do what comes nearest.
+    """
+    plan: Callable[[Thinking], ThinkingPlan] | None = getattr(model, "plan_thinking", None)
+    if plan is None:
+        return ThinkingPlan(enforcement="ignored", reason=f"{model.provider} models do not think")
+    return plan(thinking)

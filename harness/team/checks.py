@@ -14,6 +14,7 @@ from dataclasses import replace
 from harness.errors import Problem
 from harness.team.context_checks import check_contexts
 from harness.team.interpolation import URL
+from harness.team.model_specs import NETWORK_APIS
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
 from harness.team.order_checks import check_order
 from harness.team.rule_checks import check_rules
@@ -112,7 +113,7 @@ def _check_models(models: Mapping) -> Iterator[Problem]:
         if not isinstance(entry.value, Mapping):
             continue
         model, api = entry.value, text_in(entry.value.get("api"))
-        if api == "openai-chat" and not text_in(model.get("model")) and _absent_or_text(model.get("model")):
+        if api in NETWORK_APIS and not text_in(model.get("model")) and _absent_or_text(model.get("model")):
             mark = model.entries["model"].value.mark if "model" in model.entries else entry.key.mark
             hint = "name the model as its server knows it, as in: model: Qwen/Qwen3-8B"
             yield mark.problem(f"models.{name} needs 'model'", hint)

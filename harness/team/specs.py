@@ -15,95 +15,19 @@ from pydantic import (
     Field,
     SecretStr,
     Tag,
-    model_validator,
 )
 
 from harness.contracts import Contract, parse_contract
 from harness.team.context_specs import ContextSpec
+from harness.team.model_specs import ModelSpec, ThinkingSpec, as_thinking
 from harness.team.quantities import ByteCount, Count, Duration, Positive, TokenCount
 from harness.team.shorthand import ConditionValues, Value, as_condition, as_rule, listed
 from harness.team.strict import Spec
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-OPENAI_URL = "https://api.openai.com/v1"
 
 Effect = Literal["read", "idempotent", "keyed", "once"]
 Names = Field(json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}})
-
-
-class PriceSpec(Spec):
-    """What a model costs, in USD per million tokens."""
-
-    input: float = Field(ge=0)
-    """USD per million input tokens."""
-    output: float = Field(ge=0)
-    """USD per million output tokens, reasoning included."""
-    cached: float | None = Field(default=None, ge=0)
-    """USD per million input tokens read from the provider's cache; the input price if not given."""
-
-
-class ScriptCall(Spec):
-    """One tool call of a scripted turn."""
-
-    tool: str
-    """The tool's name, `server.tool`, or the bare name of a tool of the harness itself."""
-    arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """The arguments of the call."""
-
-
-class ScriptTurn(Spec):
-    """One answer of a scripted model: text, tool calls, or both."""
-
-    say: str = ""
-    """The text of the answer."""
-    calls: list[ScriptCall] = Field(default_factory=list[ScriptCall])
-    """The tool calls of the answer, in order."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> ScriptTurn:
-        if not self.say and not self.calls:
-            raise ValueError("a turn needs 'say', 'calls' or both")
-        return self
-
-
-def _default_url(validated: dict[str, Any]) -> str | None:
-    return OPENAI_URL if validated.get("api") == "openai-chat" else None
-
-
-class ModelSpec(Spec):
-    """A language model and how to reach it."""
-
-    api: Literal["offline", "openai-chat", "scripted"]
-    """How to talk to it: `offline` needs no key and no network and follows rules; `openai-chat` is any server
-    with the OpenAI chat completions API; `scripted` plays back the turns in `script`."""
-    base_url: str | None = Field(default_factory=_default_url)
-    """Where the API is, up to and including `/v1`; https://api.openai.com/v1 if not given for `openai-chat`."""
-    api_key: SecretStr | None = None
-    """The key sent with each request; write it as `${NAME}` and set NAME in the environment."""
-    model: str | None = None
-    """The model's name at that server; required for `openai-chat`."""
-    stream: bool = False
-    """Ask the server to send the answer piece by piece."""
-    max_tokens: TokenCount | None = None
-    """The most tokens one answer may have; the server's own limit if not given."""
-    temperature: float | None = Field(default=None, ge=0)
-    """The sampling temperature; the server's own default if not given."""
-    context_window: TokenCount | None = None
-    """How many tokens the model can read and write in one request, such as `128k`."""
-    timeout_seconds: Positive = 120
-    """Seconds to wait for one answer before the request counts as failed."""
-    retries: int = Field(default=4, ge=0)
-    """How often a failed request is repeated."""
-    parallel: Count | None = None
-    """How many requests may be under way at this endpoint at once; no limit if not given."""
-    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
-    """Extra HTTP headers of each request."""
-    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Extra fields merged into the body of each request."""
-    price: PriceSpec | None = None
-    """What the tokens cost, for models whose price is not known."""
-    script: list[ScriptTurn] | None = None
-    """The turns a `scripted` model plays back, in order."""
 
 
 class TimeoutsSpec(Spec):
@@ -216,6 +140,12 @@ class OrderSpec(Spec):
 Rule = Annotated[OrderSpec, BeforeValidator(as_rule, json_schema_input_type=str | OrderSpec)]
 
 
+ThinkingWord = Annotated[
+    ThinkingSpec,
+    BeforeValidator(as_thinking, json_schema_input_type=Literal["off", "on", "auto"] | ThinkingSpec),
+]
+
+
 class AgentSpec(Spec):
     """One agent: its instructions, its model, its tools, and whom it may ask."""
 
@@ -239,6 +169,8 @@ class AgentSpec(Spec):
     """What its final answer must be like."""
     context: ContextSpec | None = None
     """How its window is kept small; what is not said here is as the team's `context` says."""
+    thinking: ThinkingWord | None = None
+    """How much it may think; what is not said here is as the team's `thinking` says."""
 
 
 class ConditionSpec(Spec):
@@ -328,6 +260,8 @@ class TeamSpec(Spec):
     context: ContextSpec | None = None
     """How the windows of all agents are kept small; an agent that does not fit into its model's window stops if
     nothing is said here or there."""
+    thinking: ThinkingWord | None = None
+    """How much the agents may think; their models do as they like if nothing is said here or there."""
     order: list[Rule] = Field(default_factory=list[OrderSpec])
     """Contracts on the tool calls of all agents of a run together; `by NAME` after a tool names the agent."""
     permissions: list[PermissionSpec] = Field(default_factory=list[PermissionSpec])
@@ -340,6 +274,11 @@ class TeamSpec(Spec):
         """How the window of an agent is kept small; None if it is not."""
         own = self.agents[agent].context
         return self.context if own is None else own.over(self.context)
+
+    def thinking_of(self, agent: str) -> ThinkingSpec | None:
+        """How much an agent may think; None if nothing is said about it."""
+        own = self.agents[agent].thinking
+        return self.thinking if own is None else own.over(self.thinking)
 
     @property
     def exposed(self) -> list[str]:

@@ -21,8 +21,15 @@ from harness.messages import (
     tool,
     user,
 )
-from harness.models.openai_chat import ChatEndpoint, OpenAIChatModel
-from harness.models.port import CallOptions, ModelResponse, Retrying, TextDelta, ToolChoice, Transcript
+from harness.models.endpoint import Endpoint
+from harness.models.openai_chat import OpenAIChatModel
+from harness.models.port import (
+    CallOptions,
+    ModelResponse,
+    Notice,
+    ToolChoice,
+    Transcript,
+)
 from tests.models.server import FaultServer, Pause, answer, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -76,9 +83,7 @@ def wire_call(identity: Any, name: str, arguments: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def model_at(base_url: str, **settings: Any) -> AsyncIterator[OpenAIChatModel]:
     model = OpenAIChatModel(
-        ChatEndpoint(
-            **{"model": "m", "base_url": base_url, "api_key": "sk-secret-key", "retries": 0, **settings}
-        )
+        Endpoint(**{"model": "m", "base_url": base_url, "api_key": "sk-secret-key", "retries": 0, **settings})
     )
     try:
         yield model
@@ -86,7 +91,7 @@ async def model_at(base_url: str, **settings: Any) -> AsyncIterator[OpenAIChatMo
         await model.close()
 
 
-def ignore(happening: TextDelta | Retrying) -> None:
+def ignore(happening: Notice) -> None:
     """Observe nothing."""
 
 
@@ -204,7 +209,7 @@ async def test_extra_may_take_out_a_field_but_not_replace_the_conversation():
     assert "stream_options" not in server.requests[0].json
 
     with pytest.raises(UsageError, match="sets messages, model"):
-        OpenAIChatModel(ChatEndpoint(model="m", extra={"messages": [], "model": "other"}))
+        OpenAIChatModel(Endpoint(model="m", extra={"messages": [], "model": "other"}))
 
 
 async def test_images_of_tool_results_follow_after_the_last_of_them():
@@ -268,7 +273,7 @@ async def test_the_path_is_added_to_the_base_url(base: str, target: str):
 @pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://host/v1", "http://", ""])
 def test_a_base_url_that_is_none_is_a_usage_error(url: str):
     with pytest.raises(UsageError, match="is not an http or https URL"):
-        OpenAIChatModel(ChatEndpoint(model="m", base_url=url))
+        OpenAIChatModel(Endpoint(model="m", base_url=url))
 
 
 async def test_no_more_requests_run_at_once_than_allowed():
@@ -305,5 +310,9 @@ async def test_the_digest_tells_conversations_and_tools_apart():
 
 
 def test_no_secret_shows_in_the_repr():
-    endpoint = ChatEndpoint(model="m", api_key="sk-secret-key", headers={"X-Key": "other-secret"})
+    endpoint = Endpoint(model="m", api_key="sk-secret-key", headers={"X-Key": "other-secret"})
     assert "secret" not in repr(endpoint)
+
+
+def test_a_chat_model_without_an_address_is_openais():
+    assert OpenAIChatModel(Endpoint(model="m")).settings["address"] == "api.openai.com"

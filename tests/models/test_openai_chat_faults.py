@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from harness.errors import ContextOverflow, ModelError, ModelRejected, ModelUnavailable
 from harness.messages import assistant, user
-from harness.models.openai_chat import ChatEndpoint, OpenAIChatModel
-from harness.models.port import CallOptions, ModelResponse, Retrying, TextDelta
+from harness.models.endpoint import Endpoint
+from harness.models.openai_chat import OpenAIChatModel
+from harness.models.port import CallOptions, ModelResponse, Notice, Retrying
 from tests.models.server import Close, Hang, Reset, Script, answer, closed_port, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -32,19 +33,22 @@ def error(status: int, message: str = "no", *, headers: dict[str, str] | None = 
 
 
 async def ask(base_url: str, *, observed: list[Retrying] | None = None, **settings: Any) -> ModelResponse:
-    def observe(happening: TextDelta | Retrying) -> None:
+    def observe(happening: Notice) -> None:
         if observed is not None and isinstance(happening, Retrying):
             observed.append(happening)
 
-    endpoint = ChatEndpoint(
-        **{
-            "model": "m",
-            "base_url": base_url,
-            "api_key": KEY,
-            "retries": 2,
-            "backoff_seconds": 0.001,
-            **settings,
-        }
+    endpoint = Endpoint(
+        **cast(
+            "dict[str, Any]",
+            {
+                "model": "m",
+                "base_url": base_url,
+                "api_key": KEY,
+                "retries": 2,
+                "backoff_seconds": 0.001,
+                **settings,
+            },
+        )
     )
     model = OpenAIChatModel(endpoint, jitter=random.Random(1))
     try:
@@ -170,7 +174,7 @@ async def test_a_wait_of_more_than_a_minute_is_the_callers_to_decide():
 async def test_a_call_waits_while_the_endpoint_has_asked_another_to():
     """The second call starts after the first was told to wait, and does not add to the load."""
     async with fault_server(error(429, headers={"Retry-After": "0.1"}), FINE, FINE) as server:
-        model = OpenAIChatModel(ChatEndpoint(model="m", base_url=server.base_url, backoff_seconds=0.001))
+        model = OpenAIChatModel(Endpoint(model="m", base_url=server.base_url, backoff_seconds=0.001))
         told = anyio.Event()
         arrived: list[int] = []
 

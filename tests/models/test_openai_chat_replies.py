@@ -38,7 +38,7 @@ async def test_a_whole_reply_becomes_a_response():
         Message(
             "assistant",
             (
-                Reasoning("Hm.", provider="openai", model="m-2026"),
+                Reasoning("Hm.", "openai", "m", route="openai@127.0.0.1"),
                 Text("Let me see."),
                 ToolCall("c1", "corpus.search", '{"query":'),
                 ToolCall("c2", "unknown_tool", "{}"),

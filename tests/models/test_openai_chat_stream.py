@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import orjson
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from harness.errors import ContextOverflow, ModelUnavailable
 from harness.messages import Message, Reasoning, Text, ToolCall, ToolDefinition, Usage, assistant, user
-from harness.models.openai_chat import ChatEndpoint, OpenAIChatModel
-from harness.models.port import CallOptions, ModelResponse, Retrying, TextDelta
+from harness.models.endpoint import Endpoint
+from harness.models.openai_chat import OpenAIChatModel
+from harness.models.port import CallOptions, ModelResponse, Notice, Retrying, TextDelta, ThinkingDelta
 from tests.models.server import Close, Hang, Pause, Reset, Script, Step, answer, event_stream, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ WEATHER_RESPONSE = ModelResponse(
     Message(
         "assistant",
         (
-            Reasoning("Weather?", provider="openai", model="m-2026"),
+            Reasoning("Weather?", "openai", "m", route="openai@127.0.0.1"),
             Text("Es ist schön – 天気 🌦"),
             ToolCall("c1", "sky.look", '{"at": "köln"}'),
             ToolCall("c2", "sky.look", "{}"),
@@ -74,7 +75,7 @@ WEATHER_RESPONSE = ModelResponse(
 )
 
 
-class Seen(list[TextDelta | Retrying]):
+class Seen(list[Notice]):
     """Everything observed during a call."""
 
     @property
@@ -88,15 +89,18 @@ class Seen(list[TextDelta | Retrying]):
 
 async def stream(*scripts: Script, seen: Seen | None = None, **settings: Any) -> ModelResponse:
     async with fault_server(*scripts) as server:
-        endpoint = ChatEndpoint(
-            **{
-                "model": "m",
-                "base_url": server.base_url,
-                "stream": True,
-                "retries": len(scripts) - 1,
-                "backoff_seconds": 0.001,
-                **settings,
-            }
+        endpoint = Endpoint(
+            **cast(
+                "dict[str, Any]",
+                {
+                    "model": "m",
+                    "base_url": server.base_url,
+                    "stream": True,
+                    "retries": len(scripts) - 1,
+                    "backoff_seconds": 0.001,
+                    **settings,
+                },
+            )
         )
         model = OpenAIChatModel(endpoint)
         try:
@@ -117,7 +121,7 @@ async def stream(*scripts: Script, seen: Seen | None = None, **settings: Any) ->
 async def test_a_stream_becomes_one_response_and_its_text_is_observed():
     seen = Seen()
     assert await stream(event_stream(*WEATHER), seen=seen) == WEATHER_RESPONSE
-    assert seen == [TextDelta("Es ist "), TextDelta("schön – 天気 🌦")]
+    assert seen == [ThinkingDelta("Weather?"), TextDelta("Es ist "), TextDelta("schön – 天気 🌦")]
 
 
 @settings(deadline=None, max_examples=60)

@@ -127,12 +127,6 @@ def test_the_only_model_is_the_default(tmp_path: Path):
     assert parse_team(text, base=tmp_path).spec.agents["a"].model == "small"
 
 
-def test_a_chat_model_without_an_address_is_openais(tmp_path: Path):
-    text = "{harness: 1, name: x, entry: a, models: {m: {api: openai-chat, model: y}}, agents: {a: {instructions: Hi.}}}"
-
-    assert parse_team(text, base=tmp_path).spec.models["m"].base_url == "https://api.openai.com/v1"
-
-
 def test_a_loaded_team_knows_where_it_came_from(library: dict[str, Path]):
     team = load("full", library)
 

@@ -1,0 +1,42 @@
+"""A model behind an endpoint, and how it is asked: what all wire APIs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.models.port import Price
+from harness.models.profiles import UNKNOWN, Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A model behind one wire API and how it is asked."""
+
+    model: str
+    base_url: str | None = None
+    """What stands before the path of the API, the official address if None; a query string is kept."""
+    api_key: str = field(default="", repr=False)
+    dialect: str = "openai"
+    """Which of the servers that speak the API this is; see `harness.models.dialects`."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """More fields of the request body; None takes out one that would be sent."""
+    stream: bool = False
+    max_tokens: int | None = None
+    temperature: float | None = None
+    timeout_seconds: float = 600.0
+    """The most that one attempt may take."""
+    idle_seconds: float = 120.0
+    """The longest silence within a stream."""
+    retries: int = 4
+    backoff_seconds: float = 0.5
+    context_window: int | None = None
+    """Overrides the profile's."""
+    price: Price | None = None
+    """Overrides the profile's."""
+    parallel: int | None = None
+    """Requests under way at the same time; None for no limit."""
+    profile: Profile = UNKNOWN
+    """What is known of the model's family."""

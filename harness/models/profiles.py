@@ -1,0 +1,89 @@
+"""What is known of each family of models: sizes, prices, and what it can be told about thinking.
+
+Data, not code: the families stand in `profiles.toml`, the first that matches counts. A model that no
+family matches gets `UNKNOWN`, whose defaults are safe with every server.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from harness.models.port import Price
+from harness.models.thinking import ThinkingOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A family of models."""
+
+    family: str
+    """Its name in the table; empty where the model is unknown."""
+    context_window: int | None = None
+    """Tokens that fit into one request, its reply included."""
+    max_output: int | None = None
+    """Tokens that one reply may have."""
+    price: Price | None = None
+    thinking: ThinkingOptions = ThinkingOptions()
+    reasoning_field: str = ""
+    """The field of a message that holds the reasoning, where the family differs from its server's dialect."""
+    reasoning_required: bool = False
+    """Whether the endpoint refuses an earlier turn with tool calls that comes back without its reasoning."""
+    prefix: str = "kept"
+    """What a new user message does to the prompt that the server builds: `kept`, or `drops-reasoning` where the
+    template leaves earlier thinking out then, so that the server's cache no longer fits."""
+    fixed_sampling: bool = False
+    """Whether a temperature is refused or not heard."""
+
+    @property
+    def assumed(self) -> str:
+        """What is taken for granted because the family is not in the table; empty where it is."""
+        if self.family:
+            return ""
+        return "context window and price unknown; its thinking is left as the server has it"
+
+
+UNKNOWN = Profile("")
+
+
+def profile_of(model: str, provider: str = "") -> Profile:
+    """Return the profile of a model by the name its endpoint knows it under.
+
+    Args:
+        provider: Who serves it, by its name in `harness.models.providers`; a family may be some providers' only.
+    """
+    name = model.lower().removeprefix("models/")
+    short = name.rpartition("/")[2]
+    for patterns, providers, profile in _families():
+        if providers and provider and provider not in providers:
+            continue
+        if any(fnmatchcase(name, pattern) or fnmatchcase(short, pattern) for pattern in patterns):
+            return profile
+    return UNKNOWN
+
+
+@cache
+def _families() -> list[tuple[list[str], list[str], Profile]]:
+    text = files("harness.models").joinpath("profiles.toml").read_text(encoding="utf-8")
+    table = tomllib.loads(text)
+    return [
+        (list(family["match"]), list(family.get("providers", ())), _profile(name, family))
+        for name, family in table.items()
+    ]
+
+
+def _profile(name: str, family: Mapping[str, Any]) -> Profile:
+    told = {
+        key: value for key, value in family.items() if key not in ("match", "providers", "price", "thinking")
+    }
+    price = Price(**family["price"]) if "price" in family else None
+    thinking = dict(family.get("thinking", {}))
+    for key in ("efforts", "budget"):
+        if key in thinking:
+            thinking[key] = tuple(thinking[key])
+    return Profile(name, price=price, thinking=ThinkingOptions(**thinking), **told)
