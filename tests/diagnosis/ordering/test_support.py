@@ -140,6 +140,7 @@ def test_a_write_to_something_that_has_to_be_there_needs_its_name_from_somewhere
         ("shop.create_order", {"order_id": KEY}, "created"),
         ("files.rename_file", {"path": "notes.md", "new_path": PATH}, "renamed"),
         ("crm.update_account", {"account_id": "main", "content": KEY}, "changed"),
+        ("crm.update_account", {"account_id": "main", "new_id": KEY}, "changed"),
     ],
 )
 def test_a_write_may_name_what_it_makes_and_say_what_it_likes(
