@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from harness.record.run import Call
@@ -50,6 +51,7 @@ _NEW = frozenset(re.findall(r"\w+", "new to dest destination target output out")
 _SAYS_CHANGED = re.compile(
     r"\b(changed|updated|modified|replaced|overwritten|deleted|removed|cancelled)\b", re.I
 )
+_INDEX = re.compile(r"(\.\d+)+$")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -64,9 +66,10 @@ def access_of(call: Call) -> Access:
     return "write" if named == "unknown" and call.effect == "once" else named
 
 
+@lru_cache(maxsize=4096)
 def access_by_name(tool: str) -> Access:
     """Return what the first telling word of a tool's name says."""
-    for word in words_of(tool):
+    for word in _words(tool):
         if word in _READS:
             return "read"
         if word in _WRITES:
@@ -74,8 +77,13 @@ def access_by_name(tool: str) -> Access:
     return "unknown"
 
 
-def words_of(name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> frozenset[str]:
     """Return the words of a tool's or an argument's own name, in lower case: `orders.cancelItem` is cancel, item."""
+    return frozenset(_words(name))
+
+
+def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name.rpartition(".")[2])]
 
 
@@ -91,8 +99,7 @@ def needs_existing(call: Call, argument: str) -> bool:
     """
     if access_of(call) != "write":
         return True
-    tool = set(words_of(call.tool))
-    leaf = set(words_of(re.sub(r"(\.\d+)+$", "", argument)))
+    tool, leaf = words_of(call.tool), words_of(_INDEX.sub("", argument))
     if leaf & _NEW:
         return False
     if tool & _CHANGES or _SAYS_CHANGED.search((call.result or "")[:_BEGINNING]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Remedy, Where
@@ -106,10 +107,12 @@ def _left_by_habit(case: Case, changes: list[Call], tests: list[Call], checks: l
     ]
 
 
-def _stems(tool: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def _stems(tool: str) -> frozenset[str]:
     """Return the words of a tool's name and its server's, without the s of the plural."""
     server, _, name = tool.rpartition(".")
-    return {word.rstrip("s") if len(word) > 3 else word for word in (*words_of(server), *words_of(name))}
+    words = words_of(server) | words_of(name)
+    return frozenset(word.rstrip("s") if len(word) > 3 else word for word in words)
 
 
 def _edits_source(call: Call) -> bool:
