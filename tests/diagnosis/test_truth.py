@@ -6,22 +6,26 @@ with what they reached when this was written, so that the gap is seen and cannot
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from truth.bases import untouched
 from truth.defects import DEFECTS
-from truth.scoring import alarms, clean_runs, detector_named, measure, samples
+from truth.scoring import alarms, detector_named, disguised, measure, samples, written
 
 from harness.diagnosis.detectors import DETECTORS
 
 PRECISION, RECALL = 0.95, 0.9
 
 BELOW_THE_BAR: dict[str, tuple[float, float]] = {
-    "unused-result": (0.95, 0.75),
-    "duplicate-read": (0.95, 0.7),
-    "leakage": (0.95, 0.3),
-    "report-bloat": (0.95, 0.75),
-    "contradiction": (0.95, 0.8),
-    "used-before-available": (0.95, 0.7),
-    "unsupported-argument": (0.95, 0.6),
+    "unused-result": (0.95, 0.88),
+    "duplicate-read": (0.95, 0.76),
+    "leakage": (0.95, 0.5),
+    "report-bloat": (0.95, 0.77),
+    "contradiction": (0.95, 0.84),
+    "used-before-available": (0.95, 0.8),
+    "unsupported-argument": (0.95, 0.66),
+    "serialised-calls": (0.72, 0.9),
     "unverified-edit": (0.95, 0.5),
 }
 """Precision and recall that must at least be kept; the aim is 0.95 and 0.9 for all."""
@@ -39,12 +43,31 @@ def test_injected_defects_are_found_where_they_are_and_nowhere_else(name: str) -
     score = measure(detector, samples(name, range(2)))
 
     precision, recall = BELOW_THE_BAR.get(name, (PRECISION, RECALL))
+    assert score.injected >= 12
     assert score.precision >= precision, score.wrong
     assert score.recall >= recall, score.missed
 
 
-def test_clean_runs_raise_at_most_one_alarm_in_twenty() -> None:
-    found = alarms(clean_runs(range(4)))
+def test_written_runs_raise_at_most_one_alarm_in_twenty() -> None:
+    found = alarms(written(range(4)))
+
+    assert found.runs >= 20
+    assert found.per_20 <= 1, found.examples
+
+
+def test_runs_with_look_alikes_raise_at_most_one_alarm_in_twenty() -> None:
+    found = alarms(disguised(range(4)))
+
+    assert found.runs >= 40
+    assert found.per_20 <= 1, found.examples
+
+
+def test_our_own_and_imported_runs_raise_at_most_one_alarm_in_twenty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    found = alarms(untouched(1))
 
     assert found.runs >= 20
     assert found.per_20 <= 1, found.examples

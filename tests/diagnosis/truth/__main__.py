@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 
+from .bases import untouched
 from .defects import DEFECTS
-from .scoring import Score, alarms, clean_runs, detector_named, measure, samples
+from .scoring import Score, alarms, detector_named, disguised, measure, samples, written
 from .script import SIZES
 
 
@@ -37,9 +38,13 @@ def main() -> None:
             for line in score.wrong:
                 print(f"false in {line}")
     if not given.detector:
-        for disguised in (False, True):
-            found = alarms(clean_runs(range(given.seeds * 4), disguised=disguised))
-            kind = "with harmless look-alikes" if disguised else "untouched"
+        kinds = {
+            "written": written(range(given.seeds * 4)),
+            "with look-alikes": disguised(range(given.seeds * 2)),
+            "ours and imported": untouched(given.seeds),
+        }
+        for kind, runs in kinds.items():
+            found = alarms(runs)
             print(f"{found.runs} clean runs, {kind}: {found.alarms} alarms, {found.per_20:.2f} per 20 runs")
             if given.show_misses:
                 print("\n".join(f"  alarm in {line}" for line in found.examples))

@@ -97,7 +97,24 @@ def build(script: Script) -> Built:
             ended = building.agent(agent, ended, None)
     record.ended = ended
     record.spans = sum(1 + len(one.turns) + len(list(one.calls())) for one in record.agents.values())
+    _forget(record)
     return built
+
+
+def _forget(record: RunRecord) -> None:
+    """Leave out what the source of the script does not carry."""
+    for agent in record.agents.values():
+        if record.lacks("tool_definitions"):
+            agent.tools = None
+        for turn in agent.turns:
+            if record.lacks("usage"):
+                turn.reported = turn.output = turn.reasoning = None
+            if record.lacks("cached"):
+                turn.cached = None
+            if record.lacks("cost"):
+                turn.cost = None
+            if record.lacks("times"):
+                turn.started = turn.ended = None
 
 
 @dataclass

@@ -10,88 +10,25 @@ from pathlib import Path
 
 _TEXTS = Path(__file__).parent / "texts"
 
-_THINGS = [
-    "harbour",
-    "orchard",
-    "glacier",
-    "lantern",
-    "quarry",
-    "meadow",
-    "viaduct",
-    "granary",
-    "estuary",
-    "terrace",
-    "causeway",
-    "cistern",
-    "bakery",
-    "observatory",
-    "lighthouse",
-    "reservoir",
-    "vineyard",
-    "tannery",
-    "foundry",
-    "aqueduct",
-    "cloister",
-    "windmill",
-    "ferry",
-    "pasture",
-    "cavern",
-    "boulder",
-    "thicket",
-    "pavilion",
-    "courtyard",
-    "turret",
-]
-_QUALITIES = [
-    "weathered",
-    "northern",
-    "abandoned",
-    "copper",
-    "restored",
-    "narrow",
-    "flooded",
-    "limestone",
-    "seasonal",
-    "ancient",
-    "coastal",
-    "wooden",
-    "remote",
-    "shaded",
-    "terraced",
-    "volcanic",
-    "medieval",
-    "drained",
-    "fertile",
-    "silent",
-]
-_DOINGS = [
-    "supplied",
-    "overlooked",
-    "replaced",
-    "sheltered",
-    "outlasted",
-    "crossed",
-    "bordered",
-    "drained",
-    "fed",
-    "joined",
-    "guarded",
-    "irrigated",
-    "surrounded",
-    "divided",
-    "served",
-    "preceded",
-]
-_WHENS = [
-    "\n    before the drought",
-    " during the long winter",
-    " after the second survey",
-    " for three generations",
-    "\n    until the road was moved",
-    " while the valley was farmed",
-    " once the mill closed",
-    " in the wettest years\n",
-]
+_THINGS = (
+    "harbour", "orchard", "glacier", "lantern", "quarry", "meadow", "viaduct", "granary", "estuary",
+    "terrace", "causeway", "cistern", "bakery", "observatory", "lighthouse", "reservoir", "vineyard",
+    "tannery", "foundry", "aqueduct", "cloister", "windmill", "ferry", "pasture", "cavern", "boulder",
+    "thicket", "pavilion", "courtyard", "turret",
+)  # fmt: skip
+_QUALITIES = (
+    "weathered", "northern", "abandoned", "copper", "restored", "narrow", "flooded", "limestone",
+    "seasonal", "ancient", "coastal", "wooden", "remote", "shaded", "terraced", "volcanic", "medieval",
+    "drained", "fertile", "silent",
+)  # fmt: skip
+_DOINGS = (
+    "supplied", "overlooked", "replaced", "sheltered", "outlasted", "crossed", "bordered", "drained", "fed",
+    "joined", "guarded", "irrigated", "surrounded", "divided", "served", "preceded",
+)  # fmt: skip
+_WHENS = (
+    "before the drought", "during the long winter", "after the second survey", "for three generations",
+    "until the road was moved", "while the valley was farmed", "once the mill closed", "in the wettest years",
+)  # fmt: skip
 
 
 @cache
@@ -184,7 +121,7 @@ class Mint(random.Random):
             quality, another = self.sample(_QUALITIES, 2)
             sentence = (
                 f"The {quality} {one} {self.choice(_DOINGS)} the {another} {other}"
-                f" {self.choice(_WHENS).strip()}, by {self.number(5)} measures in {self.code_of('PLOT', 4)}."
+                f" {self.choice(_WHENS)}, by {self.number(5)} measures in {self.code_of('PLOT', 4)}."
             )
             sentences.append(sentence)
             size += len(sentence)

@@ -2,39 +2,41 @@
 
 A finding counts as right if it names any call, entry or turn of the defect (or the agent run, for defects that
 are about it as a whole), and as false if it names none. What a clean run naturally holds (`Script.known`) is
-neither, as long as it is only worth an `info`. For the origin of a failure only the surest finding counts.
+neither, as long as it is only worth an `info`. Beside the runs with a defect stand runs with nothing but
+look-alikes: there whatever names one of them is false too. For the origin of a failure only the surest finding
+counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.diagnosis import Detector, Finding, examine
 from harness.diagnosis.detectors import DETECTORS
+from harness.record import RunRecord
 
+from .bases import BASES
 from .building import Built, Place, build
 from .defects import DEFECTS, DISGUISES
 from .families import FAMILIES
 from .prose import Mint
-from .script import SIZES, Injected, Script, Size
+from .script import SIZES, Agent, Injected, Label, Script, Size
 
-Bases = dict[str, Callable[[int], Script]]
+Bases = Mapping[str, Callable[[int], Script]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A run with one defect."""
+    """A run with one defect, or with only what looks like it."""
 
+    name: str
     detector: str
-    family: str
-    seed: int
-    size: Size
+    size: Size | None
+    """None without a defect."""
     injected: Injected
-
-    @property
-    def name(self) -> str:
-        return f"{self.family} {self.seed} {self.size}"
+    disguises: tuple[Label, ...] = ()
+    """Where the look-alikes are."""
 
 
 @dataclass
@@ -77,36 +79,55 @@ def detector_named(name: str) -> Detector | None:
     return next((detector for detector in DETECTORS if detector.name == name), None)
 
 
-def samples(detector: str, seeds: Iterable[int], bases: Bases | None = None) -> Iterator[Sample]:
-    """Yield runs with one defect each, in every family that it can be put into, at every size.
+def samples(detector: str, seeds: Iterable[int], bases: Bases = BASES) -> Iterator[Sample]:
+    """Yield runs with one defect each, on every base that can hold it, at every size; and runs without any.
 
-    Each carries up to two disguises of its detector, which are harmless.
+    The former carry up to two look-alikes of the defect, the latter all of them.
     """
     for seed in seeds:
-        for family, make in (bases or FAMILIES).items():
+        for base, make in bases.items():
+            name = f"{base} {seed}"
             for size in SIZES:
-                mint = Mint(f"{detector} {family} {seed} {size}", pool=1)
-                script = make(seed)
-                for disguise in _some(DISGUISES[detector], mint):
-                    script = disguise(script, mint) or script
-                injected = DEFECTS[detector](script, mint, size)
+                mint = Mint(f"{detector} {name} {size}", pool=1)
+                few = mint.sample(DISGUISES[detector], min(len(DISGUISES[detector]), mint.randint(0, 2)))
+                injected = DEFECTS[detector](_disguised(make(seed), few, mint), mint, size)
                 if injected is not None:
-                    yield Sample(detector, family, seed, size, injected)
+                    yield Sample(f"{name} {size}", detector, size, injected)
+            if DISGUISES[detector]:
+                clean = make(seed)
+                mint = Mint(f"{detector} {name}", pool=1)
+                script = _disguised(clean, DISGUISES[detector], mint)
+                hidden = tuple(_added(detector, clean, script))
+                yield Sample(f"{name} look-alikes", detector, None, Injected(script, ()), hidden)
 
 
-def _some(
-    disguises: Sequence[Callable[..., Script | None]], mint: Mint
-) -> list[Callable[..., Script | None]]:
-    return mint.sample(list(disguises), min(len(disguises), mint.randint(0, 2)))
+def _disguised(script: Script, disguises: Iterable[Callable[..., Script | None]], mint: Mint) -> Script:
+    for disguise in disguises:
+        script = disguise(script, mint) or script
+    return script
+
+
+def _added(detector: str, clean: Script, script: Script) -> Iterator[Label]:
+    """Yield where a script differs from another: what agents do more, else turns, else agents that are different."""
+    for before, agent in zip(clean.agents, script.agents, strict=True):
+        marks = _marks(agent) - _marks(before)
+        marks = marks or {turn.mark for turn in agent.turns if turn not in before.turns}
+        if marks or agent != before:
+            yield Label(detector, agent.path, frozenset(marks))
+
+
+def _marks(agent: Agent) -> set[str]:
+    turns = {turn.mark for turn in agent.turns}
+    return turns | {call.id for call in agent.calls()} | {one.mark for t in agent.turns for one in t.before}
 
 
 def measure(detector: Detector, taken: Iterable[Sample]) -> Score:
-    """Return how a detector does on runs with its defect."""
+    """Return how a detector does; runs whose source does not carry what it needs are passed over."""
     score = Score(detector.name)
     for sample in taken:
         built = build(sample.injected.script)
-        findings = [one for one in examine(built.record, detectors=[detector]).findings]
-        judge(score, sample, built, findings)
+        if not built.record.lacks(*detector.needs):
+            judge(score, sample, built, examine(built.record, detectors=[detector]).findings)
     return score
 
 
@@ -116,7 +137,9 @@ def judge(score: Score, sample: Sample, built: Built, findings: Sequence[Finding
         findings = [max(findings, key=lambda one: one.confidence)]
     places = [built.place(label) for label in sample.injected.labels]
     known = [built.place(label) for label in sample.injected.script.known if label.detector == score.detector]
+    hidden = [built.place(label) for label in sample.disguises]
     for label, place in zip(sample.injected.labels, places, strict=True):
+        assert sample.size is not None
         found = any(touches(finding, place) for finding in findings)
         score.injected += 1
         score.found += found
@@ -130,7 +153,8 @@ def judge(score: Score, sample: Sample, built: Built, findings: Sequence[Finding
     for finding in findings:
         if any(touches(finding, place) for place in places):
             continue
-        if finding.severity == "info" and any(touches(finding, place) for place in known):
+        is_natural = sample.size is None or any(touches(finding, place) for place in known)
+        if finding.severity == "info" and is_natural and not any(touches(finding, one) for one in hidden):
             continue
         score.false += 1
         score.wrong.append(f"{sample.name}: {described(finding)}")
@@ -148,29 +172,33 @@ def touches(finding: Finding, place: Place) -> bool:
     )
 
 
-def alarms(runs: Iterable[tuple[str, Built]], detectors: Sequence[Detector] = DETECTORS) -> Alarms:
+def alarms(runs: Iterable[tuple[str, RunRecord]], detectors: Sequence[Detector] = DETECTORS) -> Alarms:
     """Return what the detectors say about runs without a defect."""
     found = Alarms()
-    for name, built in runs:
+    for name, record in runs:
         found.runs += 1
-        for finding in examine(built.record, detectors=detectors).findings:
+        for finding in examine(record, detectors=detectors).findings:
             if finding.severity != "info":
                 found.alarms += 1
                 found.examples.append(f"{name}: {described(finding)}")
     return found
 
 
-def clean_runs(seeds: Iterable[int], *, disguised: bool = False) -> Iterator[tuple[str, Built]]:
-    """Yield runs without a defect; with `disguised` each holds three things that look like one."""
-    every = list(dict.fromkeys(one for several in DISGUISES.values() for one in several))
+def written(seeds: Iterable[int]) -> Iterator[tuple[str, RunRecord]]:
+    """Yield written runs without a defect."""
     for seed in seeds:
         for family, make in FAMILIES.items():
-            script = make(seed)
-            if disguised:
-                mint = Mint(f"disguises {family} {seed}", pool=1)
-                for disguise in sorted(mint.sample(every, 3), key=every.index):
-                    script = disguise(script, mint) or script
-            yield f"{family} {seed}", build(script)
+            yield f"{family} {seed}", build(make(seed)).record
+
+
+def disguised(seeds: Iterable[int], bases: Bases = BASES) -> Iterator[tuple[str, RunRecord]]:
+    """Yield runs without a defect that hold three things which look like one."""
+    every = list(dict.fromkeys(one for several in DISGUISES.values() for one in several))
+    for seed in seeds:
+        for base, make in bases.items():
+            mint = Mint(f"disguises {base} {seed}", pool=1)
+            three = sorted(mint.sample(every, 3), key=every.index)
+            yield f"{base} {seed}", build(_disguised(make(seed), three, mint)).record
 
 
 def described(finding: Finding) -> str:

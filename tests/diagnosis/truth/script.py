@@ -128,6 +128,9 @@ class Script:
     lacks: frozenset[str] = frozenset()
     """Facets that the source does not carry."""
 
+    def carries(self, facet: str) -> bool:
+        return facet not in self.lacks
+
     def agent(self, path: str) -> Agent:
         return next(agent for agent in self.agents if agent.path == path)
 
@@ -168,7 +171,7 @@ class Script:
         if not agent.parent_call:
             return replace(script, task=f"{script.task}\n{text}")
         asked = next(one for one in self.agent(agent.parent).calls() if one.id == agent.parent_call)
-        objective = f"{asked.arguments['objective']}\n{text}"
+        objective = f"{asked.arguments.get('objective', '')}\n{text}"
         script = script.change_call(
             agent.parent, asked.id, arguments={**asked.arguments, "objective": objective}
         )

@@ -60,7 +60,12 @@ DISGUISES: dict[str, tuple[Disguise, ...]] = {
         values.free_text_argument,
         values.named_by_the_agent,
     ),
-    "serialised-calls": (ordering.parallel_calls, ordering.chained_calls, ordering.mended_step_by_step),
+    "serialised-calls": (
+        ordering.parallel_calls,
+        ordering.chained_calls,
+        ordering.mended_step_by_step,
+        waste.pages,
+    ),
     "loop": (*_REPEATS, ordering.check_unchanged_by_edits),
     "cycle": (*_REPEATS, ordering.check_unchanged_by_edits),
     "unverified-edit": (ordering.verified_edit,),

@@ -10,7 +10,7 @@ from harness.messages import user
 from ..building import build
 from ..prose import Mint, sentence_of
 from ..script import Agent, Call, Extra, Injected, Label, Script, Size
-from .kit import Stage, by_size, stage
+from .kit import THEMES, Stage, by_size
 
 
 def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
@@ -28,12 +28,12 @@ def _siblings(script: Script, mint: Mint) -> tuple[Agent, Agent] | None:
 def leakage(script: Script, mint: Mint, size: Size) -> Injected | None:
     """What one sub-agent read stands in another one's window, word for word or rewritten."""
     pair = _siblings(script, mint)
-    theme = stage(script, mint)
-    if pair is None or theme is None:
+    if pair is None:
         return None
+    theme = mint.choice(THEMES)
     source, target = pair
     text = mint.invented(by_size(size, 150, 400, 1200))
-    at = Stage(script, mint, source.path, theme.theme)
+    at = Stage(script, mint, source.path, theme)
     pen = at.pen()
     read = pen.does(at.theme.read, {at.theme.key: at.key()}, text)
     spot = at.spot(0.1, 0.3)
@@ -70,13 +70,13 @@ def _rewritten(text: str, mint: Mint) -> str:
 def same_document(script: Script, mint: Mint) -> Script | None:
     """Two sub-agents read the same document, each with its own call."""
     pair = _siblings(script, mint)
-    theme = stage(script, mint)
-    if pair is None or theme is None:
+    if pair is None:
         return None
+    theme = mint.choice(THEMES)
     text = mint.invented(200)
     key = mint.code_of("DOC")
     for agent in pair:
-        at = Stage(script, mint, agent.path, theme.theme)
+        at = Stage(script, mint, agent.path, theme)
         at.tell(f"{key} says more about it.")
         pen = at.pen()
         pen.does(at.theme.read, {at.theme.key: key}, text)
@@ -89,7 +89,7 @@ def same_document(script: Script, mint: Mint) -> Script | None:
 
 def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
     """A brief that hands on, word for word, what the parent knows."""
-    children = [agent for agent in script.agents if agent.parent_call]
+    children = _children(script)
     if not children:
         return None
     child = mint.choice(children)
@@ -102,36 +102,37 @@ def told_in_the_brief(script: Script, mint: Mint) -> Script | None:
 def report_bloat(script: Script, mint: Mint, size: Size) -> Injected | None:
     """A report of which the parent uses a few words."""
     # The last report is followed by the answer only, and a long one that is used is not to become a part of this.
-    children = [agent for agent in script.agents if agent.parent_call][:-1]
-    children = [agent for agent in children if len(agent.report) < 2500]
+    children = [agent for agent in _children(script)[:-1] if len(agent.report) < 2500]
     if not children:
         return None
     child = mint.choice(children)
-    report = f"{child.report}\n\n{mint.invented(by_size(size, 2500, 6000, 15000))}"
-    turns = list(child.turns)
-    turns[-1] = replace(turns[-1], text=report)
-    script = script.with_agent(replace(child, turns=tuple(turns), report=report))
-    script = script.change_call(child.parent, child.parent_call, result=report)
+    script = _reporting(script, child, mint.invented(by_size(size, 2500, 6000, 15000)))
     label = Label("report-bloat", child.parent, frozenset({child.parent_call}), frozenset({child.path}))
     return Injected(script, (label,))
 
 
 def long_report_used(script: Script, mint: Mint) -> Script | None:
     """A long report that the parent quotes in full."""
-    children = [agent for agent in script.agents if agent.parent_call]
+    children = _children(script)
     if not children:
         return None
     child = mint.choice(children)
     more = mint.invented(1200)
+    script = _reporting(script, child, more)
+    last = len(script.agent(child.parent).turns) - 1
+    return script.change_turn(child.parent, last, lambda turn: replace(turn, text=f"{turn.text}\n\n{more}"))
+
+
+def _children(script: Script) -> list[Agent]:
+    return [agent for agent in script.agents if agent.parent_call]
+
+
+def _reporting(script: Script, child: Agent, more: str) -> Script:
+    """Return the script with a longer report of an agent."""
     report = f"{child.report}\n\n{more}"
-    turns = list(child.turns)
-    turns[-1] = replace(turns[-1], text=report)
-    script = script.with_agent(replace(child, turns=tuple(turns), report=report))
-    script = script.change_call(child.parent, child.parent_call, result=report)
-    parent = script.agent(child.parent)
-    return script.change_turn(
-        parent.path, len(parent.turns) - 1, lambda turn: replace(turn, text=f"{turn.text}\n\n{more}")
-    )
+    turns = (*child.turns[:-1], replace(child.turns[-1], text=report))
+    script = script.with_agent(replace(child, turns=turns, report=report))
+    return script.change_call(child.parent, child.parent_call, result=report)
 
 
 # --- overlapping-briefs ---

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..prose import Mint
-from ..script import Injected, Label, Script, Size
-from .kit import Stage, stage
+from ..script import Script, Size
+from .kit import Marks, Stage, defect, disguise
 
 
-def failure_origin(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def failure_origin(at: Stage, size: Size) -> Marks:
     """A call with an id that nobody gave breaks, everything after it follows from that, and the run fails."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     wrong = at.unseen()
     pen = at.pen()
     text = f"I take {wrong}, it will be the right one."
@@ -24,17 +21,18 @@ def failure_origin(script: Script, mint: Mint, size: Size) -> Injected | None:
     for _ in range(more):
         pen.does(
             at.theme.write,
-            {at.theme.key: wrong, "content": mint.code_of("C")},
+            {at.theme.key: wrong, "content": at.mint.code_of("C")},
             f"{wrong} cannot be changed: it does not exist",
             is_error=True,
         )
     spot = at.spot(0.3, 0.7)
+    while any(call.is_error for call in at.agent.turns[spot - 1].calls):
+        spot += 1  # what failed before is made good first
     mark = pen.turns[0].mark
     pen.says(f"I could not finish: {wrong} does not exist.")
     at.script = at.script.with_turns(at.path, (*at.agent.turns[:spot], *pen.turns))
-    failed = _failed_upwards(_pruned(at.finish()), at)
-    label = Label("failure-origin", at.path, frozenset({mark, first.id}))
-    return Injected(failed, (label,))
+    at.script = _failed_upwards(_pruned(at.script), at.path)
+    return {mark, first.id}
 
 
 def _pruned(script: Script) -> Script:
@@ -44,9 +42,9 @@ def _pruned(script: Script) -> Script:
     return replace(script, agents=kept)
 
 
-def _failed_upwards(script: Script, at: Stage) -> Script:
+def _failed_upwards(script: Script, path: str) -> Script:
     """Let an agent's failure reach the run: its report, and the turns of its parent after that."""
-    agent = script.agent(at.path)
+    agent = script.agent(path)
     last = agent.turns[-1].text
     script = script.with_agent(replace(agent, status="failed", report=last))
     if agent.parent_call:
@@ -60,17 +58,14 @@ def _failed_upwards(script: Script, at: Stage) -> Script:
     return replace(script, outcome="failed", error=last, answer="")
 
 
-def recovered_error(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def recovered_error(at: Stage) -> None:
     """An early failure that was mended in the next turn."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     key = at.unseen()
     pen = at.pen()
     pen.hears(f"Please look at {key} as well.")
     pen.does(at.theme.read, {at.theme.key: key}, "timeout, try again", is_error=True)
-    found = mint.code_of("VAL")
+    found = at.mint.code_of("VAL")
     pen.does(at.theme.read, {at.theme.key: key}, f"holds {found}", text="Once more.")
     at.put(1, pen.turns)
     at.say(3, f"{key} holds {found}.")
-    return at.finish()

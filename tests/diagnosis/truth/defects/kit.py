@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-
-from harness.messages import ToolDefinition
 
 from ..families.pen import Pen, tool
 from ..prose import Mint
-from ..script import Agent, Injected, Script, Size, Turn
+from ..script import Agent, Injected, Label, Script, Size, Turn
 
 Inject = Callable[[Script, Mint, Size], Injected | None]
+Marks = Collection[str] | None
+"""Calls, turns and entries of a defect; None if it cannot be put there."""
 Disguise = Callable[[Script, Mint], Script | None]
 """Puts something harmless into a run that looks like a defect."""
 
@@ -27,22 +27,12 @@ class Theme:
     prefix: str
     runs: str = "tests.run_checks"
 
-    def definitions(self) -> tuple[ToolDefinition, ...]:
-        return (
-            tool(self.read, "Return one of them.", **{self.key: "Which one"}),
-            tool(
-                self.write, "Change one of them.", **{self.key: "Which one", "content": "What it is to hold"}
-            ),
-            tool(self.search, "Return the ids that match.", query="Words"),
-            tool(self.runs, "Run the checks of one of them.", target="Which one"),
-        )
-
 
 THEMES = (
     Theme("files.read_file", "path", "files.write_file", "files.search_files", "doc"),
     Theme("crm.get_account", "account_id", "crm.update_account", "crm.find_accounts", "ACC"),
     Theme("wiki.fetch_page", "page", "wiki.edit_page", "wiki.search_pages", "PAGE"),
-    Theme("get_order_details", "order_id", "modify_order", "list_orders", "ORD"),
+    Theme("shop.get_order_details", "order_id", "shop.modify_order", "shop.list_orders", "ORD"),
     Theme("store.load_object", "object_key", "store.put_object", "store.query_objects", "obj"),
 )
 
@@ -89,8 +79,8 @@ class Stage:
         """Return a position among the turns that follows a turn with calls."""
         turns = self.agent.turns
         span = range(max(1, int(len(turns) * low)), max(2, int(len(turns) * high) + 1))
-        good = [at for at in span if at < len(turns) and turns[at - 1].calls]
-        return self.mint.choice(good or [max(1, len(turns) - 1)])
+        good = [at for at in span if at < len(turns) - 1 and turns[at - 1].calls]
+        return self.mint.choice(good or [max(1, len(turns) - 2)])
 
     def after(self, position: int, far: int) -> int:
         """Return a position `far` turns behind another, before the last turn."""
@@ -105,21 +95,67 @@ class Stage:
             self.path, position, lambda turn: replace(turn, text=f"{text} {turn.text}".strip())
         )
 
+    def episode(self, pen: Pen, text: str = "") -> None:
+        """Put turns somewhere, and let the next one begin its text with what came of them."""
+        spot = self.spot()
+        self.put(spot, pen.turns)
+        if text:
+            self.say(spot + len(pen.turns), text)
+
     def finish(self) -> Script:
-        """Return the script; the agent has the tools of the theme that it calls."""
+        """Return the script; the agent has all the tools that it calls."""
         agent = self.agent
-        called = {call.tool for call in agent.calls()}
-        has = {one.name for one in agent.tools}
-        more = [one for one in self.theme.definitions() if one.name in called and one.name not in has]
-        return self.script.with_agent(replace(agent, tools=(*agent.tools, *more)))
+        more = {one.name: one for one in agent.tools}
+        for call in agent.calls():
+            if call.tool not in more and self.script.carries("tool_definitions"):
+                words = call.tool.rpartition(".")[2].replace("_", " ")
+                more[call.tool] = tool(
+                    call.tool, f"{words.capitalize()}.", **dict.fromkeys(call.arguments, "Given")
+                )
+        return self.script.with_agent(replace(agent, tools=tuple(more.values())))
 
 
-def stage(script: Script, mint: Mint, *, turns: int = 4, theme: Theme | None = None) -> Stage | None:
+def stage(script: Script, mint: Mint, *, turns: int = 4, themes: Sequence[Theme] = THEMES) -> Stage | None:
     """Choose an agent with enough turns, and a theme for what is put there."""
     able = [agent.path for agent in script.agents if len(agent.turns) >= turns]
-    if not able:
-        return None
-    return Stage(script, mint, mint.choice(able), theme or mint.choice(THEMES))
+    return Stage(script, mint, mint.choice(able), mint.choice(themes)) if able else None
+
+
+def defect(
+    *, turns: int = 4, themes: Sequence[Theme] = THEMES
+) -> Callable[[Callable[[Stage, Size], Marks]], Inject]:
+    """Make an injection of a function that puts a defect on a stage and returns its marks.
+
+    It is labelled for the detector of the function's name. No marks at all mean the agent run as a whole.
+    """
+
+    def decorate(put: Callable[[Stage, Size], Marks]) -> Inject:
+        def inject(script: Script, mint: Mint, size: Size) -> Injected | None:
+            at = stage(script, mint, turns=turns, themes=themes)
+            marks = None if at is None else put(at, size)
+            if at is None or marks is None:
+                return None
+            return Injected(at.finish(), (Label(put.__name__.replace("_", "-"), at.path, frozenset(marks)),))
+
+        return inject
+
+    return decorate
+
+
+def disguise(*, turns: int = 4) -> Callable[[Callable[[Stage], None]], Disguise]:
+    """Make a disguise of a function that puts something harmless on a stage."""
+
+    def decorate(put: Callable[[Stage], None]) -> Disguise:
+        def apply(script: Script, mint: Mint) -> Script | None:
+            at = stage(script, mint, turns=turns)
+            if at is None:
+                return None
+            put(at)
+            return at.finish()
+
+        return apply
+
+    return decorate
 
 
 def by_size(size: Size, small: int, medium: int, large: int) -> int:

@@ -6,14 +6,9 @@ import json
 from dataclasses import replace
 
 from ..families.pen import Pen
-from ..prose import Mint, sentence_of
-from ..script import Call, Injected, Label, Script, Size
-from .kit import FAR, Stage, by_size, stage
-
-
-def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
-    return (Label(detector, path, frozenset(marks)),)
-
+from ..prose import sentence_of
+from ..script import Call, Size
+from .kit import FAR, Marks, Stage, by_size, defect, disguise
 
 # --- order-contract ---
 
@@ -21,16 +16,14 @@ def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
 def _contract(at: Stage, rule: str) -> None:
     """Give the agent a contract in the team file."""
     agents = dict(at.script.team.get("agents", {}))
-    rules = agents.get(at.agent.name, {}).get("order", [])
-    agents[at.agent.name] = {"order": [*rules, rule]}
-    at.script = replace(at.script, team={"agents": agents})
+    agent = agents.get(at.agent.name, {})
+    agents[at.agent.name] = {**agent, "order": [*agent.get("order", ()), rule]}
+    at.script = replace(at.script, team={**at.script.team, "agents": agents})
 
 
-def order_contract(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def order_contract(at: Stage, size: Size) -> Marks:
     """A call before which, by the team file, another one has to come, or after which none may."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     key, other = at.key(), at.key()
     first, second = at.pen(), at.pen()
     theme = at.theme
@@ -40,46 +33,41 @@ def order_contract(script: Script, mint: Mint, size: Size) -> Injected | None:
         wrong = second.does(theme.write, {theme.key: key, "content": "new"}, "changed")
     elif size == "medium":
         _contract(at, f"{theme.read} before {theme.write} with same {theme.key}")
-        first.does(theme.read, {theme.key: other}, mint.invented(40))
+        first.does(theme.read, {theme.key: other}, at.mint.invented(40))
         wrong = second.does(theme.write, {theme.key: key, "content": "new"}, "changed")
     else:
         _contract(at, f"at most 2 calls of {theme.write}")
         for _ in range(2):
-            first.does(theme.write, {theme.key: other, "content": mint.code_of("V")}, "changed")
+            first.does(theme.write, {theme.key: other, "content": at.mint.code_of("V")}, "changed")
         wrong = second.does(theme.write, {theme.key: key, "content": "new"}, "changed")
     at.put(spot, first.turns)
     at.put(at.after(spot + len(first.turns), FAR[size]), second.turns)
-    return Injected(at.finish(), _label("order-contract", at.path, wrong.id))
+    return {wrong.id}
 
 
-def kept_contract(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def kept_contract(at: Stage) -> None:
     """A contract that is kept."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     _contract(at, "vault.open_safe before vault.store_item with same safe")
-    safe, text = mint.code_of("SAFE"), mint.code_of("ITEM")
+    safe, text = at.mint.code_of("SAFE"), at.mint.code_of("ITEM")
     at.tell(f"What waits in {safe} is to be stored there.")
     pen = at.pen()
     pen.does("vault.open_safe", {"safe": safe}, f"{safe} is open; {text} waits")
     pen.does("vault.store_item", {"safe": safe, "item": text}, f"{text} stored")
-    at.put(at.spot(), pen.turns)
-    return at.script
+    at.episode(pen)
 
 
 # --- serialised-calls ---
 
 
-def serialised_calls(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect()
+def serialised_calls(at: Stage, size: Size) -> Marks:
     """Reads that do not need each other, one a turn."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     keys = [at.unseen() for _ in range(by_size(size, 3, 5, 8))]
     listing = at.pen()
     listing.does(at.theme.search, {"query": "all open ones"}, "\n".join(keys))
     pen = at.pen()
-    found = [mint.invented(30) for _ in keys]
+    found = [at.mint.invented(30) for _ in keys]
     calls = [
         pen.does(at.theme.read, {at.theme.key: key}, text) for key, text in zip(keys, found, strict=True)
     ]
@@ -87,68 +75,54 @@ def serialised_calls(script: Script, mint: Mint, size: Size) -> Injected | None:
     at.put(spot, [*listing.turns, *pen.turns])
     last = spot + 1 + len(calls)
     at.say(last, " ".join(sentence_of(text) for text in found))
-    return Injected(at.finish(), _label("serialised-calls", at.path, *(call.id for call in calls)))
+    return {*(call.id for call in calls)}
 
 
-def parallel_calls(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def parallel_calls(at: Stage) -> None:
     """The same reads in one turn."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     keys = [at.unseen() for _ in range(4)]
-    found = [mint.invented(30) for _ in keys]
+    found = [at.mint.invented(30) for _ in keys]
     pen = at.pen()
     pen.does(at.theme.search, {"query": "all open ones"}, "\n".join(keys))
     pen.together(
         [pen.call(at.theme.read, {at.theme.key: key}, text) for key, text in zip(keys, found, strict=True)]
     )
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 2, " ".join(sentence_of(text) for text in found))
-    return at.finish()
+    at.episode(pen, " ".join(sentence_of(text) for text in found))
 
 
-def chained_calls(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def chained_calls(at: Stage) -> None:
     """Reads of which each names the next."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     keys = [at.unseen() for _ in range(5)]
     pen = at.pen()
     pen.does(at.theme.search, {"query": "the first one"}, keys[0])
     for key, following in zip(keys, keys[1:], strict=False):
         pen.does(at.theme.read, {at.theme.key: key}, f"goes on in {following}")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 5, f"The chain ends with {keys[-1]}.")
-    return at.finish()
+    at.episode(pen, f"The chain ends with {keys[-1]}.")
 
 
 # --- loop and cycle ---
 
 
-def loop(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect()
+def loop(at: Stage, size: Size) -> Marks:
     """The same call with the same result, again and again."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    key, text = at.key(), mint.choice((mint.invented(50), "nothing new"))
+    key, text = at.key(), at.mint.choice((at.mint.invented(50), "nothing new"))
     pen = at.pen()
     count = by_size(size, 3, 5, 9)
     calls = [
         pen.does(at.theme.read, {at.theme.key: key}, text, text="Let me look again.") for _ in range(count)
     ]
     at.put(at.spot(), pen.turns)
-    return Injected(at.finish(), _label("loop", at.path, *(call.id for call in calls)))
+    return {*(call.id for call in calls)}
 
 
-def cycle(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect()
+def cycle(at: Stage, size: Size) -> Marks:
     """A round of calls that changes nothing, walked several times."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     length = by_size(size, 2, 3, 4)
-    round_of = [(at.key(), mint.invented(40)) for _ in range(length)]
+    round_of = [(at.key(), at.mint.invented(40)) for _ in range(length)]
     pen = at.pen()
     calls = [
         pen.does(at.theme.read, {at.theme.key: key}, text)
@@ -156,61 +130,50 @@ def cycle(script: Script, mint: Mint, size: Size) -> Injected | None:
         for key, text in round_of
     ]
     at.put(at.spot(), pen.turns)
-    return Injected(at.finish(), _label("cycle", at.path, *(call.id for call in calls)))
+    return {*(call.id for call in calls)}
 
 
-def mended_step_by_step(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def mended_step_by_step(at: Stage) -> None:
     """The same check after each of several changes, until it passes."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     key = at.key()
     pen = at.pen()
-    parts = [mint.code_of("PART") for _ in range(4)]
+    parts = [at.mint.code_of("PART") for _ in range(4)]
     at.tell(f"{key} is to hold {', '.join(parts)}.")
     for left, part in zip((3, 2, 1, 0), parts, strict=True):
         pen.does(at.theme.write, {at.theme.key: key, "content": part}, f"{part} is in {key}")
         pen.does(
             at.theme.runs, {"target": key}, f"{left} checks fail" if left else f"all checks of {key} pass"
         )
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 8, f"All checks of {key} pass.")
-    return at.finish()
+    at.episode(pen, f"All checks of {key} pass.")
 
 
-def check_unchanged_by_edits(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def check_unchanged_by_edits(at: Stage) -> None:
     """The same check with the same outcome, each time after another change."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     key = at.key()
     pen = at.pen()
-    parts = [mint.code_of("PART") for _ in range(4)]
+    parts = [at.mint.code_of("PART") for _ in range(4)]
     at.tell(f"{key} is to hold {', '.join(parts)}.")
     for part in parts:
         pen.does(at.theme.write, {at.theme.key: key, "content": part}, f"{key} changed")
         pen.does(at.theme.runs, {"target": key}, f"all checks of {key} pass")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 8, f"All checks of {key} pass after four changes.")
-    return at.finish()
+    at.episode(pen, f"All checks of {key} pass after four changes.")
 
 
 # --- unverified-edit ---
 
 
-def unverified_edit(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def unverified_edit(at: Stage, size: Size) -> Marks:
     """Changes after the last check, in work that checks all others."""
-    if script.family not in _CHECKED:
-        return None
-    at = stage(script, mint, turns=5)
-    if at is None:
+    change = _CHECKED.get(at.script.family)
+    if change is None:
         return None
     pen = at.pen()
-    marks = [_CHECKED[script.family](at, pen).id for _ in range(by_size(size, 1, 2, 4))]
+    marks = {change(at, pen).id for _ in range(by_size(size, 1, 2, 4))}
     at.put(len(at.agent.turns) - 1, pen.turns)
-    return Injected(at.script, _label("unverified-edit", at.path, *marks))
+    return marks
 
 
 def _patched(at: Stage, pen: Pen) -> Call:
@@ -234,19 +197,16 @@ _CHECKED = {"coding": _patched, "pipeline": _derived}
 """How work is changed in the families that check theirs."""
 
 
-def verified_edit(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def verified_edit(at: Stage) -> None:
     """Changes, then the tests, then only reading."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     pen = at.pen()
     first = _patched(at, pen)
     key = first.arguments["path"]
-    text = json.dumps({"path": key, "lines": mint.number(3)})
+    text = json.dumps({"path": key, "lines": at.mint.number(3)})
     pen.does("repo.edit_file", {**first.arguments, "old": first.arguments["new"]}, f"{key} changed")
     pen.does("repo.run_tests", {"target": key}, f"all tests of {key} pass")
     pen.does("repo.read_file", {"path": key}, text)
     end = len(at.agent.turns) - 1
     at.put(end, pen.turns)
     at.say(end + 4, f"{text} passes.")
-    return at.script

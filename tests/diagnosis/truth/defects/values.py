@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import json
 
-from ..prose import Mint, sentence_of
-from ..script import Injected, Label, Script, Size
-from .kit import FAR, RECORDS, by_size, stage
-
-
-def _label(detector: str, path: str, *marks: str) -> tuple[Label, ...]:
-    return (Label(detector, path, frozenset(marks)),)
-
+from ..prose import sentence_of
+from ..script import Size
+from .kit import FAR, RECORDS, Marks, Stage, by_size, defect, disguise
 
 # --- stale-argument ---
 
 
-def stale_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=6)
+def stale_argument(at: Stage, size: Size) -> Marks:
     """A call uses a value that only an outdated result holds."""
-    at = stage(script, mint, turns=6)
-    if at is None:
-        return None
-    key, old, new = at.key(), mint.code_of("SLOT"), mint.code_of("SLOT")
+    key, old, new = at.key(), at.mint.code_of("SLOT"), at.mint.code_of("SLOT")
     spot = at.spot(0.1, 0.4)
     first, second, third = at.pen(), at.pen(), at.pen()
     one = first.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": old}))
@@ -33,15 +26,13 @@ def stale_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
     wrong = third.does("calendar.reserve", {"slot": old, "purpose": "visit"}, f"{old} is reserved")
     last = at.after(later + 1, FAR[size] // 2)
     at.put(last, third.turns)
-    return Injected(at.finish(), _label("stale-argument", at.path, wrong.id, one.id, newer.id))
+    return {wrong.id, one.id, newer.id}
 
 
-def fresh_argument(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def fresh_argument(at: Stage) -> None:
     """A call uses the new value after it changed."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
-    key, old, new = at.key(), mint.code_of("SLOT"), mint.code_of("SLOT")
+    key, old, new = at.key(), at.mint.code_of("SLOT"), at.mint.code_of("SLOT")
     pen = at.pen()
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "slot": old}))
     pen.does(
@@ -51,42 +42,32 @@ def fresh_argument(script: Script, mint: Mint) -> Script | None:
         text=f"{old} so far.",
     )
     pen.does("calendar.reserve", {"slot": new, "purpose": "visit"}, f"{new} is reserved")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 3, f"{new} is reserved for {key}.")
-    return at.finish()
+    at.episode(pen, f"{new} is reserved for {key}.")
 
 
-def same_in_both(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def same_in_both(at: Stage) -> None:
     """A call uses a value that stands in the outdated result and in the new one."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
-    key, slot = at.key(), mint.code_of("SLOT")
+    key, slot = at.key(), at.mint.code_of("SLOT")
     pen = at.pen()
-    for version in (mint.number(4), mint.number(4)):
+    for version in (at.mint.number(4), at.mint.number(4)):
         row = {at.theme.key: key, "slot": slot, "version": version}
         pen.does(at.theme.read, {at.theme.key: key}, json.dumps(row), text=f"I look at {key}.")
     pen.does("calendar.reserve", {"slot": slot, "purpose": "visit"}, f"{slot} is reserved")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 3, f"{slot} is reserved for {key}, version {version}.")
-    return at.finish()
+    at.episode(pen, f"{slot} is reserved for {key}, version {version}.")
 
 
 # --- contradiction ---
 
 
-def contradiction(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def contradiction(at: Stage, size: Size) -> Marks:
     """Two sources give different values for the same attribute of the same thing."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
-    key, attribute = at.key(), mint.choice(("balance", "status", "owner_code", "due_date"))
+    key, attribute = at.key(), at.mint.choice(("balance", "status", "owner_code", "due_date"))
     values: dict[str, tuple[object, object]] = {
-        "balance": (mint.amount(), mint.amount()),
+        "balance": (at.mint.amount(), at.mint.amount()),
         "status": ("open", "cancelled"),
-        "owner_code": (mint.code_of("OWN"), mint.code_of("OWN")),
+        "owner_code": (at.mint.code_of("OWN"), at.mint.code_of("OWN")),
         "due_date": ("2026-03-14", "2026-08-02"),
     }
     left, right = values[attribute]
@@ -99,15 +80,13 @@ def contradiction(script: Script, mint: Mint, size: Size) -> Injected | None:
     at.put(spot, first.turns)
     at.say(spot + 1, f"{key}: {attribute} is {left}.")
     at.put(at.after(spot + 1, FAR[size]), second.turns)
-    return Injected(at.finish(), _label("contradiction", at.path, one.id, other.id))
+    return {one.id, other.id}
 
 
-def changed_by_a_write(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def changed_by_a_write(at: Stage) -> None:
     """Another value after somebody changed it."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
-    key, left, right = at.key(), mint.amount(), mint.amount()
+    key, left, right = at.key(), at.mint.amount(), at.mint.amount()
     pen = at.pen()
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": left}))
     pen.does(
@@ -117,54 +96,41 @@ def changed_by_a_write(script: Script, mint: Mint) -> Script | None:
         text=f"{left} is too low.",
     )
     pen.does(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "limit": right}))
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 3, f"The limit of {key} is {right} now.")
-    return at.finish()
+    at.episode(pen, f"The limit of {key} is {right} now.")
 
 
-def other_things(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def other_things(at: Stage) -> None:
     """The same attribute of different things."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    rows = [{at.theme.key: at.key(), "balance": mint.amount(), "status": word} for word in ("open", "closed")]
+    rows = [
+        {at.theme.key: at.key(), "balance": at.mint.amount(), "status": word} for word in ("open", "closed")
+    ]
     pen = at.pen()
     pen.together(
         [pen.call(at.theme.read, {at.theme.key: row[at.theme.key]}, json.dumps(row)) for row in rows]
     )
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 1, " ".join(f"{row[at.theme.key]} holds {row['balance']}." for row in rows))
-    return at.finish()
+    at.episode(pen, " ".join(f"{row[at.theme.key]} holds {row['balance']}." for row in rows))
 
 
-def other_spelling(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def other_spelling(at: Stage) -> None:
     """The same value, written in another way."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    key, value = at.key(), mint.number(4) + 0.5
+    key, value = at.key(), at.mint.number(4) + 0.5
     pen = at.pen()
     one = pen.call(at.theme.read, {at.theme.key: key}, json.dumps({at.theme.key: key, "balance": value}))
     spelled = json.dumps({at.theme.key: key, "balance": f"{value:,.2f}"})
     other = pen.call("archive.get_record", {at.theme.key: key}, spelled)
     pen.together([one, other])
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 1, f"Both say {value} for {key}.")
-    return at.finish()
+    at.episode(pen, f"Both say {value} for {key}.")
 
 
 # --- poisoning ---
 
 
-def poisoning(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def poisoning(at: Stage, size: Size) -> Marks:
     """The agent states a value that nobody gave it, and then works with it again and again."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
-    made_up = mint.code_of("CUST")
+    made_up = at.mint.code_of("CUST")
     times = by_size(size, 2, 3, 6)
     marks: list[str] = []
     spot = at.spot(0.1, 0.4)
@@ -173,76 +139,62 @@ def poisoning(script: Script, mint: Mint, size: Size) -> Injected | None:
     later = spot + 1
     for step in range(times):
         pen = at.pen()
-        found = mint.invented(30)
+        found = at.mint.invented(30)
         call = pen.does("crm.list_contacts", {"customer": made_up, "page": step + 1}, found)
         marks.append(call.id)
         at.put(at.after(later, 0), pen.turns)
         at.say(at.agent.turn_of(call.id) + 1, f"It says: {sentence_of(found)}")
         later = at.after(at.agent.turn_of(call.id) + 1, FAR[size] // 3)
-    return Injected(at.finish(), _label("poisoning", at.path, *marks))
+    return {*marks}
 
 
-def named_by_the_agent(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def named_by_the_agent(at: Stage) -> None:
     """A name that the agent gives to what it makes, and then uses."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    name = f"notes/{mint.code_of('draft').lower()}.md"
+    name = f"notes/{at.mint.code_of('draft').lower()}.md"
     pen = at.pen()
     pen.does("files.create_file", {"path": name, "content": "first draft"}, f"created {name}")
     pen.does("files.append_text", {"path": name, "content": "second part"}, f"{name} has 2 parts")
     pen.does("files.append_text", {"path": name, "content": "third part"}, f"{name} has 3 parts")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 3, f"The notes stand in {name}, 3 parts.")
-    return at.finish()
+    at.episode(pen, f"The notes stand in {name}, 3 parts.")
 
 
 # --- unsupported-argument ---
 
 
-def unsupported_argument(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(themes=RECORDS)
+def unsupported_argument(at: Stage, size: Size) -> Marks:
     """A call with an identifier that stands nowhere, of something that has to be there already."""
-    at = stage(script, mint, theme=mint.choice(RECORDS))
-    if at is None:
-        return None
     key = at.unseen()
     pen = at.pen()
     if size == "small":
         call = pen.does(at.theme.read, {at.theme.key: key}, "no such thing", is_error=True)
     elif size == "medium":
-        call = pen.does(at.theme.read, {at.theme.key: key}, mint.invented(60))
+        call = pen.does(at.theme.read, {at.theme.key: key}, at.mint.invented(60))
     else:
         call = pen.does(at.theme.write, {at.theme.key: key, "content": "closed"}, "changed")
     at.put(at.spot(), pen.turns)
-    return Injected(at.finish(), _label("unsupported-argument", at.path, call.id))
+    return {call.id}
 
 
-def computed_argument(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def computed_argument(at: Stage) -> None:
     """A call with a sum of two values that were read."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    keys = [mint.code_of("INV") for _ in range(2)]
-    values = [mint.amount() for _ in keys]
+    keys = [at.mint.code_of("INV") for _ in range(2)]
+    values = [at.mint.amount() for _ in keys]
     pen = at.pen()
     listed = json.dumps([{"invoice": key, "amount": value} for key, value in zip(keys, values, strict=True)])
     pen.does("billing.list_invoices", {"state": "open"}, listed)
     total = round(sum(values), 2)
     pen.does("billing.request_payment", {"amount": total, "currency": "EUR"}, f"requested {total}")
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 2, f"{keys[0]} and {keys[1]} are {total} together.")
-    return at.finish()
+    at.episode(pen, f"{keys[0]} and {keys[1]} are {total} together.")
 
 
-def derived_argument(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def derived_argument(at: Stage) -> None:
     """Calls with parts, joins and other spellings of values that were read."""
-    at = stage(script, mint)
-    if at is None:
-        return None
-    folder, name = f"data/{mint.code_of('set').lower()}", f"{mint.code_of('part').lower()}.csv"
-    code = mint.code_of("UNIT")
+    folder, name = f"data/{at.mint.code_of('set').lower()}", f"{at.mint.code_of('part').lower()}.csv"
+    code = at.mint.code_of("UNIT")
     pen = at.pen()
     pen.does("files.list_folder", {"query": "data"}, f"{folder}\n  {name}\nunit {code}")
     pen.does(
@@ -250,37 +202,27 @@ def derived_argument(script: Script, mint: Mint) -> Script | None:
         {"path": f"{folder}/{name}", "unit": code.lower()},
         f"{folder}/{name}: {code} opened",
     )
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 2, f"{name} of {code} is open.")
-    return at.finish()
+    at.episode(pen, f"{name} of {code} is open.")
 
 
-def free_text_argument(script: Script, mint: Mint) -> Script | None:
+@disguise()
+def free_text_argument(at: Stage) -> None:
     """A query in the agent's own words, and a round number."""
-    at = stage(script, mint)
-    if at is None:
-        return None
     pen = at.pen()
-    found = mint.code_of("HIT")
+    found = at.mint.code_of("HIT")
     pen.does(at.theme.search, {"query": "everything about opening hours in summer", "limit": 100}, found)
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 1, f"The only hit is {found}.")
-    return at.finish()
+    at.episode(pen, f"The only hit is {found}.")
 
 
 # --- used-before-available ---
 
 
-def used_before_available(script: Script, mint: Mint, size: Size) -> Injected | None:
+@defect(turns=5)
+def used_before_available(at: Stage, size: Size) -> Marks:
     """A call uses what another call gives only beside it or later."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     key = at.unseen()
     early, source = at.pen(), at.pen()
-    tool, asked, answer, is_error = mint.choice(
+    tool, asked, answer, is_error = at.mint.choice(
         (
             (at.theme.search, {"query": "the newest one"}, f"{key} does not exist", True),
             ("jobs.start_export", {"format": "csv"}, f"{key}: nothing there yet", False),
@@ -297,25 +239,20 @@ def used_before_available(script: Script, mint: Mint, size: Size) -> Injected | 
         source.together([give])
         at.put(spot, early.turns)
         at.put(at.after(spot + 1, 0 if size == "medium" else 5), source.turns)
-    return Injected(at.finish(), _label("used-before-available", at.path, use.id, give.id))
+    return {use.id, give.id}
 
 
-def told_in_time(script: Script, mint: Mint) -> Script | None:
+@disguise(turns=5)
+def told_in_time(at: Stage) -> None:
     """A call uses what the user said, and what a search beside it finds as well."""
-    at = stage(script, mint, turns=5)
-    if at is None:
-        return None
     key = at.unseen()
     pen = at.pen()
     pen.hears(f"Please have a look at {key} too.")
-    text = mint.invented(40)
+    text = at.mint.invented(40)
     pen.together(
         [
             pen.call(at.theme.read, {at.theme.key: key}, text),
             pen.call(at.theme.search, {"query": "the newest one"}, f"newest: {key}"),
         ]
     )
-    spot = at.spot()
-    at.put(spot, pen.turns)
-    at.say(spot + 1, f"{key} is the newest. {sentence_of(text)}")
-    return at.finish()
+    at.episode(pen, f"{key} is the newest. {sentence_of(text)}")
