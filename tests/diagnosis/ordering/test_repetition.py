@@ -107,5 +107,8 @@ def test_reads_made_together_or_each_told_by_the_last_or_with_a_write_between_ar
         writing += [turn(read), turn(call("shop.close_order", "closed", **read.arguments))]
     told = [turn(read, hears=f"And {read.arguments['order']}?") for read in reads(*KEYS)]
 
-    for turns in (together, chained, writing, told):
+    pages = [turn(call("wiki.read", f"part {n}", page=KEYS[0], part=n)) for n in range(1, 5)]
+    pages = [turn(LISTED), *pages]
+
+    for turns in (together, chained, writing, told, pages):
         assert found("serialised-calls", run(agent("lead", *turns, turn(says="Done.")))) == []
