@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import Json, Overrides, RunReference, Store
+from harness.errors import UsageError
 
 app = typer.Typer()
 
@@ -276,6 +277,20 @@ def diagnose(
         Path | None,
         typer.Option(metavar="FILE", help="Order contracts to check, one a line, beside the team's own."),
     ] = None,
+    mine: Annotated[
+        bool,
+        typer.Option("--mine", help="Propose `order:` contracts that the runs keep, instead of findings."),
+    ] = False,
+    fdr: Annotated[
+        float, typer.Option(metavar="RATE", help="With --mine: how many proposals may be chance, as a rate.")
+    ] = 0.05,
+    min_runs: Annotated[
+        int, typer.Option(min=1, help="With --mine: in how many runs a contract must have something to say.")
+    ] = 10,
+    failed_too: Annotated[
+        bool,
+        typer.Option("--failed-too", help="With --mine: learn from runs that failed or were stopped, too."),
+    ] = False,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -286,7 +301,22 @@ def diagnose(
         harness diagnose last
         harness diagnose trace.json --fail-on warning --baseline known.json
         harness diagnose last --order contracts.txt
+
+    With --mine it learns contracts from runs that went well; 15 or more of one kind of task, no two alike. It
+    asks which orders, numbers and ties of values all of them keep, and proposes what calls in any order would
+    not have kept too (exact probabilities; false discoveries by Benjamini and Yekutieli) and what others do not
+    imply. What it prints last is written as in a team file.
+
+        harness diagnose --mine trajectories.json
+        harness diagnose --mine $(harness runs --status done --limit 200 --json | jq -r .run_id)
     """
+    if mine:
+        if fail_on or baseline or write_baseline or detector or order:
+            raise UsageError("--mine proposes contracts; it takes no options that are about findings")
+        from harness.cli.mine import MineRequest, mine_sources
+
+        asked = MineRequest(tuple(run), store, json, fdr, min_runs, failed_too)
+        raise typer.Exit(mine_sources(asked))
     from harness.cli.diagnose import DiagnoseRequest, diagnose_sources
 
     request = DiagnoseRequest(

@@ -87,13 +87,13 @@ def _served(seed: int) -> RunRecord:
     return _airline()[seed % len(_airline())]
 
 
-BASES: dict[str, Callable[[int], Script]] = {
+_MADE: dict[str, Callable[[int], Script]] = {
     **FAMILIES,
     **{f"{one}, carried out": partial(_of_record, partial(_journaled, one), one) for one in _PLAYED[::2]},
     **{f"{one}, exported": partial(_of_record, partial(_exported, one), one) for one in _PLAYED[1::2]},
     "airline": partial(_of_record, _served, "airline"),
 }
-BASES = {name: cache(make) for name, make in BASES.items()}
+BASES = {name: cache(make) for name, make in _MADE.items()}
 
 
 def untouched(seeds: int) -> Iterator[tuple[str, RunRecord]]:

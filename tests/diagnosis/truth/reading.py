@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -97,7 +97,7 @@ def _call(record: AgentRecord, call: RecordedCall) -> Call:
     return Call(
         call.key,
         call.tool,
-        arguments if isinstance(arguments, dict) else {},
+        cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {},
         call.result or "",
         call.is_error,
         call.children[0] if call.children else "",

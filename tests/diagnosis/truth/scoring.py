@@ -49,8 +49,8 @@ class Score:
     false: int = 0
     by_size: dict[Size, list[int]] = field(default_factory=lambda: {size: [0, 0] for size in SIZES})
     """Found and injected."""
-    missed: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list[str])
+    wrong: list[str] = field(default_factory=list[str])
 
     @property
     def recall(self) -> float:
@@ -67,7 +67,7 @@ class Alarms:
 
     runs: int = 0
     alarms: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list[str])
 
     @property
     def per_20(self) -> float:
