@@ -192,7 +192,10 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
     if diagnosis.not_measurable:
         lacking: dict[tuple[str, ...], list[str]] = {}
         for one in diagnosis.not_measurable:
-            lacking.setdefault(one.lacks, []).append(one.detector)
+            if one.why:
+                print(f"  not measurable by {one.detector}: {one_line(one.why, _WIDTH)}")
+            else:
+                lacking.setdefault(one.lacks, []).append(one.detector)
         for lacks, detectors in lacking.items():
             print(f"  not measurable, as the source has no {', '.join(lacks)}: {', '.join(detectors)}")
     print()

@@ -155,14 +155,23 @@ def _ranked(case: Case, suspects: Iterable[Suspect]) -> list[Suspect]:
     for suspect in suspects:
         place = suspect.agent, suspect.turn
         weighed = _with_agent(case, suspect)
-        if place not in best or best[place].weight < weighed.weight:
-            best[place] = weighed
+        known = best.get(place)
+        best[place] = weighed if known is None else _joined(case, known, weighed)
     positions = {turn.id: number for number, turn in enumerate(_turns_in_order(case))}
 
     def rank(suspect: Suspect) -> tuple[float, int]:
         return -round(suspect.weight * 4) / 4, positions.get(f"{suspect.agent}/turn-{suspect.turn}", 0)
 
     return sorted(best.values(), key=rank)
+
+
+def _joined(case: Case, one: Suspect, other: Suspect) -> Suspect:
+    """Return one suspect for two of one place: the call that came first, with the weight of the graver one."""
+    calls = case.calls
+    if one.call in calls and other.call in calls and calls[one.call].turn != calls[other.call].turn:
+        first = min(one, other, key=lambda suspect: calls[suspect.call].turn)
+        return replace(first, weight=max(one.weight, other.weight))
+    return max(one, other, key=lambda suspect: suspect.weight)
 
 
 def _with_agent(case: Case, suspect: Suspect) -> Suspect:

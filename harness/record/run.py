@@ -270,6 +270,8 @@ class RunRecord:
     id: str
     source: str
     """`journal`, or the format it was read from."""
+    ours: bool = False
+    """Whether the harness carried it out, so that tools with bare names are its own; also in a trace of it."""
     name: str = ""
     """The team, the workflow, or the file."""
     agents: dict[str, AgentRecord] = field(default_factory=dict[str, AgentRecord])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from harness.record.run import AgentRecord, Entry
-from harness.record.values import values_and_words
+from harness.record.values import pieces, values_and_words
 
 ENOUGH_WORDS = 3
 """Words that a reply must have from an entry to count as having used it, if it has no distinctive value of it."""
@@ -57,6 +57,8 @@ class Uses:
         """How many words each of them holds."""
         self._said: dict[str, int] = {}
         """Number of the last reply that holds a value."""
+        self._pieces: dict[str, int] = {}
+        """The first turn whose request showed each piece of a value; made when first asked for."""
         for entry in agent.entries:
             self._take(entry)
 
@@ -67,6 +69,15 @@ class Uses:
     def observed(self, value: str) -> Iterator[Entry]:
         """Yield the entries that showed a distinctive value to the agent, in order; its own replies do not."""
         return (entry for entry in self._standing.get(value, ()) if not _is_reply(entry))
+
+    def shown(self, piece: str, turn: int) -> bool:
+        """Return whether a value, or a piece of one, was shown to the agent by a turn's request."""
+        if not self._pieces:
+            for value in self._standing:
+                turns = [entry.first for entry in self.observed(value) if entry.first]
+                for one in pieces(value) if turns else ():
+                    self._pieces[one] = min(turns[0], self._pieces.get(one, turns[0]))
+        return self._pieces.get(piece, turn + 1) <= turn
 
     def in_sight(self, value: str, turn: int) -> bool:
         """Return whether a distinctive value stood in the request of a turn."""
