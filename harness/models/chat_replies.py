@@ -34,6 +34,7 @@ class Speaker:
 
     dialect: Dialect
     profile: Profile
+    provider: str
     model: str
     route: str
     place: str
@@ -97,7 +98,7 @@ class ReplyDraft:
             parts.append(
                 Reasoning(
                     thought,
-                    provider=speaker.dialect.provider,
+                    provider=speaker.provider,
                     model=speaker.model,
                     payload=payload,
                     route=speaker.route,

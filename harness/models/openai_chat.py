@@ -51,7 +51,7 @@ _THINKING_FIELDS = (
     "thinking_token_budget",
 )
 """Fields that `extra` may set and a call's thinking may change, so that they stand in the tail."""
-_TOLD = ("top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
+_TOLD = ("top_p", "top_k", "n", "seed", "stop", "frequency_penalty", "presence_penalty")
 """Fields of `extra` that a trace has a word for."""
 
 
@@ -68,6 +68,7 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         self._speaker = Speaker(
             dialect=self._dialect,
             profile=endpoint.profile,
+            provider=self.provider,
             model=self.name,
             route=self.route,
             place=self.place,
@@ -97,6 +98,9 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         told["reasoning"] = extra.get("reasoning_effort") or (
             cast("Mapping[str, Any]", reasoning).get("effort") if isinstance(reasoning, Mapping) else None
         )
+        wanted = extra.get("response_format")
+        if isinstance(wanted, Mapping):
+            told["output"] = "text" if cast("Mapping[str, Any]", wanted).get("type") == "text" else "json"
         return told
 
     def head(self, tools: Sequence[ToolDefinition]) -> bytes:

@@ -74,7 +74,7 @@ def anyio_backend() -> str:
 
 
 def speaker(profile: Profile, name: str = "llama.cpp") -> Speaker:
-    return Speaker(dialect=dialect(name), profile=profile, model="m", route="r", place="here")
+    return Speaker(dialect=dialect(name), profile=profile, provider="p", model="m", route="r", place="here")
 
 
 def said(spoken: Reply) -> tuple[str, str]:
