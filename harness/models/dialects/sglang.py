@@ -24,8 +24,7 @@ def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
     if asked.budget is None:
         return asked.plan(fields, "soft", "no budget is asked for")
     fields = merged(fields, {"chat_template_kwargs": {"thinking_budget": asked.budget}})
-    why = "a template without thinking_budget does not hear it"
-    return asked.plan(fields, "soft", why, cut_at=asked.budget)
+    return asked.plan(fields, "soft", "a template without thinking_budget does not hear it")
 
 
 DIALECT = Dialect(
