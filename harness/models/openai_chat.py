@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, cast
 
 import orjson
@@ -113,6 +114,8 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
             fields["stream_options"] = {"include_usage": True}
         if endpoint.temperature is not None:
             fields["temperature"] = endpoint.temperature
+        if any(fnmatchcase(endpoint.model, pattern) for pattern in self._dialect.cached_where_asked):
+            fields["cache_control"] = {"type": "ephemeral"}
         fields.update(endpoint.extra)
         for name in (*self._length_fields(), *_THINKING_FIELDS):
             fields.pop(name, None)
@@ -183,7 +186,7 @@ class ChatTranscript(JsonTranscript):
         super().__init__(head, tools)
         self._speaker = speaker
         self._dialect = speaker.dialect
-        self._reasoning_field = speaker.profile.reasoning_field or speaker.dialect.reasoning_field
+        self._reasoning_field = speaker.dialect.reasoning_field or speaker.profile.reasoning_field
         self.sends_reasoning = bool(self._reasoning_field)
         self._waiting_images: list[dict[str, Any]] = []
         self._task_was_said = False

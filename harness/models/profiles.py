@@ -31,7 +31,7 @@ class Profile:
     price: Price | None = None
     thinking: ThinkingOptions = ThinkingOptions()
     reasoning_field: str = ""
-    """The field of a message that holds the reasoning, where the family differs from its server's dialect."""
+    """The field of a message that holds the reasoning, where its server's dialect names none."""
     reasoning_required: bool = False
     """Whether the endpoint refuses an earlier turn with tool calls that comes back without its reasoning."""
     prefix: str = "kept"

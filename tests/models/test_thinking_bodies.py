@@ -39,6 +39,9 @@ FAMILIES: dict[str, Profile] = {
         "qwen3-2507-thinking", thinking=ThinkingOptions(always=True, budget=(0, 81_920))
     ),
     "qwen3 instruct": Profile("qwen3-2507-instruct", thinking=ThinkingOptions(never=True)),
+    "qwen3.8": Profile(
+        "qwen3.8", thinking=ThinkingOptions(toggle=True, efforts=("low", "xhigh"), budget=(0, 262_144))
+    ),
     "qwen3.6": Profile(
         "qwen3.6", thinking=ThinkingOptions(toggle=True), preserve={"preserve_thinking": True}
     ),
@@ -112,6 +115,7 @@ TABLE: dict[tuple[Dialect, str], dict[str, Any]] = {
         "high": ({**kwargs(thinking=True), **effort("high")}, "soft"),
         "4k": ({**kwargs(thinking=True), "thinking_token_budget": 4_000}, "hard"),
     },
+    ("vllm", "qwen3.8"): {"high": ({**ON, "thinking_token_budget": 16_384}, "hard")},
     ("vllm", "gpt-oss"): {"off": "gpt-oss thinks always", "low": (effort("low"), "soft")},
     ("sglang", "qwen3"): {
         "off": (OFF, "hard"),
@@ -158,6 +162,10 @@ TABLE: dict[tuple[Dialect, str], dict[str, Any]] = {
     },
     ("dashscope", "qwen3 thinking"): {"off": ALWAYS, "4k": ({"thinking_budget": 4_000}, "hard")},
     ("dashscope", "qwen3.6"): {"on": ({"enable_thinking": True, "preserve_thinking": True}, "soft")},
+    ("dashscope", "qwen3.8"): {
+        "low": ({"enable_thinking": True, **effort("low")}, "soft"),
+        "high": ({"enable_thinking": True, "thinking_budget": 16_384}, "hard"),
+    },
     ("dashscope", "deepseek"): {
         "low": ({"enable_thinking": True, **effort("low")}, "soft"),
         "4k": ({"enable_thinking": True, "thinking_budget": 4_000}, "hard"),
@@ -214,7 +222,7 @@ def refusal_of(name: Dialect, family: str, setting: str) -> str:
     return expected if isinstance(expected, str) else ""
 
 
-ROWS = [(name, family, setting) for (name, family), row in TABLE.items() for setting in row]
+ROWS: list[tuple[Dialect, str, str]] = [(name, family, setting) for (name, family), row in TABLE.items() for setting in row]
 
 
 @pytest.fixture
@@ -357,3 +365,29 @@ async def test_the_length_of_a_reply_is_limited_in_the_servers_words(name: str):
     sent = await body(None, dialect=name, max_tokens=9)
 
     assert sent == {"max_completion_tokens" if name == "kimi" else "max_tokens": 9}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "marked"),
+    [
+        ("openrouter", "anthropic/claude-sonnet-5", True),
+        ("openrouter", "openai/gpt-5.2", False),
+        ("vllm", "m", False),
+    ],
+)
+async def test_the_prompt_is_marked_for_caches_that_keep_only_what_is_marked(
+    name: str, model: str, marked: bool
+):
+    assert await body(None, dialect=name, model=model) == (
+        {"cache_control": {"type": "ephemeral"}} if marked else {}
+    )
+
+
+@pytest.mark.parametrize(("name", "field"), [("vllm", "reasoning"), ("openai", "reasoning_content")])
+async def test_reasoning_goes_back_as_the_server_has_it_or_else_as_the_family_has_it(name: str, field: str):
+    profile = Profile("glm-5", reasoning_field="reasoning_content")
+    async with fault_server(answer(reply("Yes.", **{field: "Hm."})), answer(reply())) as server:
+        first = await ask(server, user("x"), dialect=name, profile=profile)
+        await ask(server, user("x"), first.message, user("y"), dialect=name, profile=profile)
+
+    assert server.requests[1].json["messages"][1] == {"role": "assistant", "content": "Yes.", field: "Hm."}

@@ -54,6 +54,8 @@ class Dialect:
     continuation: Mapping[str, Any] | None = None
     """Fields of the body that make the server go on with an assistant message at the end of the request;
     None where it cannot."""
+    cached_where_asked: tuple[str, ...] = ()
+    """Models, by patterns of their names, whose prompts are cached only for requests that ask for it."""
     prefix_mark: str = ""
     """The field of that message which must be true for it, where the server asks for one."""
 

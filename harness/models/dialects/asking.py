@@ -31,7 +31,7 @@ class Words:
     server: str
     """Its name in texts for people."""
     efforts: tuple[Effort, ...] = ()
-    """Efforts it knows, from the least to the most; those of the model's family count instead, if known."""
+    """Efforts that this model can be told here, from the least to the most."""
     budget: bool = False
     """Whether it takes a budget in tokens."""
     exclusive: bool = False
@@ -59,8 +59,8 @@ class Asked:
 def settle(thinking: Thinking, profile: Profile, words: Words) -> Asked:
     """Return what a server can be told of `thinking`, for a model of this family.
 
-    An effort that it has no word for becomes the budget that stands for it, and of a budget and an effort that
-    exclude each other the budget is the one that binds.
+    An effort that it has no word for becomes the budget that stands for it, or else the nearest one. Of a budget and
+    an effort that exclude each other the budget stays, because it binds.
 
     Raises:
         ThinkingUnsupported: It cannot be told all, and less is not allowed.
@@ -82,16 +82,14 @@ def settle(thinking: Thinking, profile: Profile, words: Words) -> Asked:
         effort, budget = effort or effort_of(budget), None
         if not words.efforts:
             effort = None
-    if effort is not None and not words.efforts:
-        if not words.budget:
-            degrade(thinking, f"{words.server} knows no effort here, only on and off", reasons)
-        elif budget is None:
-            budget = budget_of(effort)
-        effort = None
+    if effort is not None and effort not in words.efforts:
+        if words.budget:
+            effort, budget = None, budget_of(effort) if budget is None else budget
+        else:
+            effort = _nearest(effort, thinking, profile, words, reasons)
     if effort is not None and budget is not None and words.exclusive:
         degrade(thinking, f"{words.server} takes a budget or an effort, not both", reasons)
         effort = None
-    effort = _known(effort, thinking, profile, words, reasons)
     budget = _within(budget, thinking, profile, reasons)
     return Asked(mode="on", effort=effort, budget=budget, reasons=tuple(reasons))
 
@@ -121,11 +119,9 @@ def by_effort(
     Args:
         fields: The body's fields for an effort; for None, those that turn thinking off.
     """
-    words = Words(server=server, efforts=efforts)
+    words = Words(server=server, efforts=profile.thinking.efforts or efforts)
     if thinking.mode == "on" and thinking.effort is None and thinking.budget is None:
-        middle: Effort = min(
-            profile.thinking.efforts or efforts, key=lambda one: abs(EFFORTS.index(one) - _MEDIUM)
-        )
+        middle: Effort = min(words.efforts, key=lambda one: abs(EFFORTS.index(one) - _MEDIUM))
         thinking = replace(thinking, effort=middle)
     asked = settle(thinking, profile, words)
     match asked.mode:
@@ -137,6 +133,15 @@ def by_effort(
             return asked.plan(fields(asked.effort), "soft", "an effort is a wish, not a limit")
         case _:
             assert_never(asked.mode)
+
+
+def template_words(server: str, profile: Profile) -> Words:
+    """Return what a server has words for that fills in the model's chat template and caps thinking itself.
+
+    An effort goes to a family that knows efforts and no budget; all others get the budget that stands for it.
+    """
+    efforts = () if profile.thinking.budget else profile.thinking.efforts
+    return Words(server=server, efforts=efforts, budget=True)
 
 
 def template_switch(asked: Asked, profile: Profile) -> dict[str, Any]:
@@ -153,22 +158,22 @@ def template_switch(asked: Asked, profile: Profile) -> dict[str, Any]:
 
 def _least(profile: Profile, words: Words, reasons: list[str]) -> Asked:
     """Return the least thinking of a family that cannot do without."""
-    efforts = (profile.thinking.efforts or words.efforts) if words.efforts else ()
     budget = None
-    if words.budget and not efforts:
+    if words.budget and not words.efforts:
         budget = profile.thinking.budget[0] if profile.thinking.budget else 0
-    return Asked(mode="on", effort=efforts[0] if efforts else None, budget=budget, reasons=tuple(reasons))
+    effort = words.efforts[0] if words.efforts else None
+    return Asked(mode="on", effort=effort, budget=budget, reasons=tuple(reasons))
 
 
-def _known(
-    effort: Effort | None, thinking: Thinking, profile: Profile, words: Words, reasons: list[str]
+def _nearest(
+    effort: Effort, thinking: Thinking, profile: Profile, words: Words, reasons: list[str]
 ) -> Effort | None:
-    known = profile.thinking.efforts or words.efforts
-    if effort is None or effort in known:
-        return effort
-    whose = profile.family if profile.thinking.efforts else words.server
-    degrade(thinking, f"{whose} knows the efforts {', '.join(known)}, not {effort}", reasons)
-    return min(known, key=lambda one: abs(EFFORTS.index(one) - EFFORTS.index(effort)))
+    if not words.efforts:
+        degrade(thinking, f"{words.server} knows no effort here, only on and off", reasons)
+        return None
+    whose = profile.family if words.efforts == profile.thinking.efforts else words.server
+    degrade(thinking, f"{whose} knows the efforts {', '.join(words.efforts)}, not {effort}", reasons)
+    return min(words.efforts, key=lambda one: abs(EFFORTS.index(one) - EFFORTS.index(effort)))
 
 
 def _within(budget: int | None, thinking: Thinking, profile: Profile, reasons: list[str]) -> int | None:

@@ -15,7 +15,8 @@ from harness.models.thinking import Thinking, ThinkingPlan
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(thinking, profile, Words(server="DeepSeek", efforts=("low", "high", "max")))
+    words = Words(server="DeepSeek", efforts=profile.thinking.efforts or ("low", "high", "max"))
+    asked = settle(thinking, profile, words)
     if asked.mode == "unsaid":
         return unsaid(asked, profile)
     if asked.mode == "off":

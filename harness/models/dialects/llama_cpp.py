@@ -8,7 +8,7 @@ refused while the template's thinking is on.
 from __future__ import annotations
 
 from harness.models.dialects import Dialect
-from harness.models.dialects.asking import Words, settle, template_switch, turned_off, unsaid
+from harness.models.dialects.asking import settle, template_switch, template_words, turned_off, unsaid
 from harness.models.profiles import Profile
 from harness.models.thinking import EARLY_STOP, Thinking, ThinkingPlan
 
@@ -16,9 +16,7 @@ _LAST_WORDS = EARLY_STOP.partition("</think>")[0]
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(
-        thinking, profile, Words(server="llama.cpp", efforts=profile.thinking.efforts, budget=True)
-    )
+    asked = settle(thinking, profile, template_words("llama.cpp", profile))
     if asked.mode == "unsaid":
         return unsaid(asked, profile)
     fields = template_switch(asked, profile)

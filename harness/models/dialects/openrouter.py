@@ -2,7 +2,7 @@
 
 An effort or a budget, never both, which the router puts into the words of whoever answers; fields it does not
 know go on to them as they are. The reasoning of every provider comes as `reasoning_details`, which go back
-untouched and in order.
+untouched and in order. `cache_control` marks the end of a prompt for those who cache only what is marked.
 """
 
 from __future__ import annotations
@@ -40,4 +40,5 @@ DIALECT = Dialect(
     reasoning_field="reasoning",
     payload_field="reasoning_details",
     sampling=("temperature", "top_p", "top_k"),
+    cached_where_asked=("anthropic/*",),
 )

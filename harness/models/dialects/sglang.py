@@ -7,13 +7,13 @@ nothing, so nobody can count on it.
 from __future__ import annotations
 
 from harness.models.dialects import Dialect
-from harness.models.dialects.asking import Words, settle, template_switch, turned_off, unsaid
+from harness.models.dialects.asking import settle, template_switch, template_words, turned_off, unsaid
 from harness.models.profiles import Profile
 from harness.models.thinking import Thinking, ThinkingPlan, merged
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(thinking, profile, Words(server="SGLang", efforts=profile.thinking.efforts, budget=True))
+    asked = settle(thinking, profile, template_words("SGLang", profile))
     if asked.mode == "unsaid":
         return unsaid(asked, profile)
     fields = template_switch(asked, profile)

@@ -7,13 +7,13 @@ it was started with a `--reasoning-parser`. Without one, thinking comes as tags 
 from __future__ import annotations
 
 from harness.models.dialects import Dialect
-from harness.models.dialects.asking import Words, settle, template_switch, turned_off, unsaid
+from harness.models.dialects.asking import settle, template_switch, template_words, turned_off, unsaid
 from harness.models.profiles import Profile
 from harness.models.thinking import Thinking, ThinkingPlan
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(thinking, profile, Words(server="vLLM", efforts=profile.thinking.efforts, budget=True))
+    asked = settle(thinking, profile, template_words("vLLM", profile))
     if asked.mode == "unsaid":
         return unsaid(asked, profile)
     fields = template_switch(asked, profile)
