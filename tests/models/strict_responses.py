@@ -25,11 +25,35 @@ MODELS = {"gpt-a": ("none", "low", "medium", "high"), "gpt-b": ("low", "medium",
 """The models, and the efforts each knows."""
 
 FIELDS = frozenset(
-    (
-        "background include input instructions max_output_tokens max_tool_calls metadata model parallel_tool_calls"
-        " previous_response_id prompt prompt_cache_key prompt_cache_options reasoning safety_identifier service_tier"
-        " store stream stream_options temperature text tool_choice tools top_logprobs top_p truncation user"
-    ).split()
+    [
+        "background",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    ]
 )
 REASONING_FIELDS = {
     "effort": None,
@@ -38,10 +62,10 @@ REASONING_FIELDS = {
     "mode": ("standard", "pro"),
 }
 ITEM_FIELDS = {
-    "message": frozenset("type id role content status phase".split()),
-    "reasoning": frozenset("type id summary content encrypted_content status".split()),
-    "function_call": frozenset("type id call_id name arguments status".split()),
-    "function_call_output": frozenset("type id call_id output status".split()),
+    "message": frozenset(["type", "id", "role", "content", "status", "phase"]),
+    "reasoning": frozenset(["type", "id", "summary", "content", "encrypted_content", "status"]),
+    "function_call": frozenset(["type", "id", "call_id", "name", "arguments", "status"]),
+    "function_call_output": frozenset(["type", "id", "call_id", "output", "status"]),
 }
 REQUIRED = {
     "message": ("role", "content"),
