@@ -3,7 +3,8 @@
 It keeps nothing between requests but what it issued: like the real one with `store: false`, it reads each
 conversation anew, and answers 400 where a reasoning item is altered, out of place, orphaned, missing before
 what it led to, or another model's; where calls and outputs do not pair; and where a field or value is none of
-the API's. The wording of the errors is the real one's.
+the API's. The wording of the errors is the real one's. It is stricter in two things: a reasoning item must come back
+byte for byte, and a call without an id is known again by its call id.
 
     async with strict_responses(turns=20) as server:
         ...  # ask server.base_url
