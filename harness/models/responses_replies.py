@@ -23,7 +23,7 @@ from harness.models.replies import CallDraft, Reply
 
 _MOST_TOKENS = 1_000_000_000
 _DONE = b"[DONE]"
-_MARKED = ("type", "id", "status", "phase", "namespace", "caller")
+_MARKED = ("type", "id", "status", "phase")
 """What a mark keeps of an item: all but its content, which has a part of its own."""
 _STATUS_OF_CODE = {"rate_limit_exceeded": 429, "insufficient_quota": 429}
 _REFUSED = frozenset(
@@ -31,6 +31,7 @@ _REFUSED = frozenset(
         "invalid_prompt",
         "data_residency_mismatch",
         "bio_policy",
+        "misalignment_policy_violation",
         "invalid_image",
         "invalid_image_format",
         "invalid_base64_image",
@@ -197,7 +198,7 @@ def _parts(items: Sequence[Item], bind: Bind) -> list[Text | Reasoning | CallDra
             after = ""
         else:
             mark = {name: item.fields[name] for name in _MARKED if item.fields.get(name) is not None}
-            if after or mark.keys() - {"type", "id", "status"}:
+            if after or "phase" in mark:
                 parts.append(bind("", encode_json({**mark, "after": after} if after else mark).decode()))
             parts.append(said)
     return parts

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ContextOverflow, ModelRejected, ModelUnavailable
+from harness.guarding import GuardedModel
 from harness.messages import Message, Reasoning, Text, ToolCall, Usage, assistant, user
 from harness.models.port import CallOptions, ModelResponse, Notice, Retrying, TextDelta, ThinkingDelta
+from harness.redaction import Redactor
 from tests.models.server import Close, Hang, Reset, Script, Step, answer, event_stream, fault_server
 from tests.models.strict_responses import event, events_of
 from tests.models.test_openai_responses import (
@@ -366,3 +368,18 @@ async def test_a_reply_goes_back_as_it_came():
         transcript.append(response.message)
         await model.respond(transcript, CallOptions(), lambda notice: None)
     assert server.requests[1].json["input"][1:] == WEATHER_ITEMS
+
+
+async def test_thinking_that_holds_a_secret_goes_whole_and_the_call_goes_on_without_it():
+    secret = "hunter2-hunter2"
+    told = {**orjson.loads(THOUGHT), "summary": [{"type": "summary_text", "text": f"The key is {secret}."}]}
+    call = called("c1", "corpus__search", "{}")
+    async with fault_server(answer(reply(told, call)), FINE) as server, model_at(server.base_url) as bare:
+        model = GuardedModel(bare, Redactor([secret]))
+        transcript = opened(bare, [user("x")], [SEARCH])
+        response = await model.respond(transcript, CallOptions(), lambda notice: None)
+        transcript.append(response.message)
+        await model.respond(transcript, CallOptions(), lambda notice: None)
+    assert secret not in repr(response)
+    bare_call = {name: call[name] for name in ("type", "call_id", "name", "arguments")}
+    assert server.requests[1].json["input"][1:] == [bare_call]
