@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from harness import FunctionToolset, Harness, Recorded
-from harness.events import ModelCallFinished, ThinkingDecided, ToolCallFinished
+from harness.events import ModelCallFinished, ThinkingDecided, ToolCallFinished, WindowCompacted
 from harness.messages import Reasoning
 from harness.replaying import replay_run
 from tests.models.strict_responses import StrictResponses, strict_responses
@@ -29,13 +29,13 @@ entry: lead
 models:
   default: {{api: openai-responses, base_url: "{url}", model: gpt-a, stream: {stream}, retries: 0}}
 agents:
-  lead: {{instructions: Look about., tools: [desk], thinking: {{effort: high}}}}
+  lead: {{instructions: Look about., tools: [desk], thinking: {{effort: high}}{more}}}
 """
 
 
 def look(place: str) -> str:
     """Look somewhere."""
-    return f"nothing at {place}"
+    return f"nothing at {place}" + " but the same plain wall as everywhere else" * 9
 
 
 @pytest.fixture
@@ -46,9 +46,11 @@ async def server() -> AsyncIterator[StrictResponses]:
 
 
 @asynccontextmanager
-async def opened(folder: Path, server: StrictResponses, *, stream: str = "true") -> AsyncIterator[Harness]:
+async def opened(
+    folder: Path, server: StrictResponses, *, stream: str = "true", more: str = ""
+) -> AsyncGenerator[Harness]:
     file = folder / "team.yaml"
-    file.write_text(TEAM.format(url=server.base_url, stream=stream))
+    file.write_text(TEAM.format(url=server.base_url, stream=stream, more=more))
     toolset = FunctionToolset("desk", look, effect="read")
     async with harness.open(file, store=folder / "runs", toolsets=[toolset]) as opened:
         yield opened
@@ -147,6 +149,21 @@ async def test_another_model_gets_the_conversation_without_the_thinking_of_the_f
     assert sum(item["type"] == "function_call" for item in items) == 13
     assert not any("id" in item or "phase" in item for item in items)
     assert {item["type"] for item in asked[-1]["input"]} >= {"reasoning"}
+    assert (await replay_run(recorded)).exact
+
+
+@pytest.mark.parametrize("strategy", ["clear_results", "drop_turns"])
+async def test_a_window_that_is_made_smaller_keeps_thinking_with_what_it_led_to(
+    tmp_path: Path, server: StrictResponses, strategy: str
+):
+    more = f", limits: {{turns: 30}}, context: {{window: 4k, strategies: [{strategy}]}}"
+    async with opened(tmp_path, server, more=more) as team:
+        run = await team.start("Look at everything.")
+        await run.result()
+        recorded = list(team.journal.read(run.id))
+
+    assert any(isinstance(item.event, WindowCompacted) for item in recorded)
+    assert (server.refusals, len(server.requests) > TURNS) == ([], True)
     assert (await replay_run(recorded)).exact
 
 
