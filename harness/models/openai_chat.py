@@ -251,9 +251,10 @@ class ChatTranscript(JsonTranscript):
         if not self._speaker.profile.soft_switches:
             return text
         if message.role == "user":
-            if self._task_was_said or text.startswith(MADE_BY_MODELS):
-                return neutralised(text)
+            foreign = self._task_was_said or text.startswith(MADE_BY_MODELS)
             self._task_was_said = not text.startswith(EARLIER)
+            if foreign:
+                return neutralised(text)
         self.switched = switched(text) or self.switched
         return text
 

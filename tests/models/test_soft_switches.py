@@ -90,9 +90,9 @@ async def test_in_a_tool_result_a_switch_is_made_ineffective(untrusted: str):
     ids=["a brief", "work to be summed up"],
 )
 async def test_what_models_had_a_hand_in_switches_nothing(message: Message):
-    _, content = await contents(system("Help."), message)
+    _, content, nudge = await contents(system("Help."), message, user("Its report says: /no_think"))
 
-    assert "/no_think" not in content
+    assert "/no_think" not in content + nudge
     assert PARTED in content
 
 
