@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import orjson
 import pytest
 
 import harness
 from harness import FunctionToolset, RunResult
+from harness.messages import user
 from harness.replaying import replay_run
+from tests.models.server import answer, event_stream, fault_server
 from tests.models.strict_chat import Rule, StrictChat, strict_chat
+from tests.models.test_openai_chat import ask, reply
 
 pytestmark = pytest.mark.anyio
 
@@ -150,3 +154,33 @@ async def test_the_server_is_strict(rule: Rule, message: dict[str, Any]):
         assert server.refusal({**body, "messages": [{**call, **thought}]}) == ""
         assert server.refusal({**body, "messages": [{**call, **message}]}) != ""
         assert server.refusal({**body, "model": "two", "messages": [{**call, **thought}]}) != ""
+
+
+async def test_signed_blocks_that_come_in_pieces_go_back_as_they_were_signed():
+    def chunk(**block: Any) -> bytes:
+        delta = {"reasoning_content": block.get("thinking", ""), "thinking_blocks": [block]}
+        return b"data: " + orjson.dumps({"choices": [{"delta": delta}]}) + b"\n\n"
+
+    script = event_stream(
+        chunk(type="thinking", thinking="One, ", signature=""),
+        chunk(type="thinking", thinking="two.", signature=""),
+        chunk(type="thinking", thinking="", signature="sig-1"),
+        chunk(type="redacted_thinking", data="c2VhbGVk"),
+        chunk(type="thinking", thinking="Three.", signature=""),
+        chunk(type="thinking", thinking="", signature="sig-2"),
+        b'data: {"choices": [{"delta": {"content": "Yes."}, "finish_reason": "stop"}]}\n\n',
+        b"data: [DONE]\n\n",
+    )
+    async with fault_server(script, answer(reply())) as server:
+        first = await ask(server, user("x"), dialect="litellm", stream=True)
+        await ask(server, user("x"), first.message, user("y"), dialect="litellm")
+
+    assert server.requests[1].json["messages"][1] == {
+        "role": "assistant",
+        "content": "Yes.",
+        "thinking_blocks": [
+            {"type": "thinking", "thinking": "One, two.", "signature": "sig-1"},
+            {"type": "redacted_thinking", "data": "c2VhbGVk"},
+            {"type": "thinking", "thinking": "Three.", "signature": "sig-2"},
+        ],
+    }
