@@ -82,8 +82,9 @@ class GeminiModel(WireModel["GeminiTranscript"]):
 
     def transcript(self, head: bytes, tools: Sequence[ToolDefinition]) -> GeminiTranscript:
         """See `WireModel`."""
+        told = encode_json({"model": self.name, "generationConfig": self._generation(None)})
         signed = self.endpoint.profile.reasoning_required
-        return GeminiTranscript(head, tools, model=self.name, route=self.route, signed=signed)
+        return GeminiTranscript(head, tools, told=told, model=self.name, route=self.route, signed=signed)
 
     def tail(self, transcript: GeminiTranscript, options: CallOptions, plan: ThinkingPlan) -> bytes:
         """See `WireModel`."""
@@ -138,9 +139,19 @@ class GeminiTranscript(JsonTranscript):
     sends_reasoning = True
 
     def __init__(
-        self, head: bytes, tools: Sequence[ToolDefinition], *, model: str, route: str, signed: bool
+        self,
+        head: bytes,
+        tools: Sequence[ToolDefinition],
+        *,
+        told: bytes,
+        model: str,
+        route: str,
+        signed: bool,
     ) -> None:
         super().__init__(head, tools)
+        self._told = told
+        """What belongs to a request and stands in its address or its tail."""
+        self._hash.update(told)
         self.instruction = b""
         """What the agent is told to be, as a request holds it."""
         self._instructions: list[dict[str, Any]] = []
@@ -181,7 +192,9 @@ class GeminiTranscript(JsonTranscript):
     def another(self) -> GeminiTranscript:
         """See `JsonTranscript`."""
         model, route = self._bound_to
-        return GeminiTranscript(self.head, self.tools, model=model, route=route, signed=self._signed)
+        return GeminiTranscript(
+            self.head, self.tools, told=self._told, model=model, route=route, signed=self._signed
+        )
 
     def _add_reply(self, message: Message) -> None:
         parts: list[dict[str, Any]] = []
@@ -214,7 +227,7 @@ class GeminiTranscript(JsonTranscript):
 
     def _add_result(self, result: ToolResult) -> None:
         name = self._called.pop(result.call_id, "unknown")
-        response = {
+        response: dict[str, Any] = {
             **_identity(result.call_id),
             "name": name,
             "response": {"error" if result.is_error else "output": result.text},

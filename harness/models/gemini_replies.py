@@ -97,12 +97,13 @@ class ReplyDraft:
             TransientFault: It was broken off in a way that another attempt may not be.
         """
         stop_reason = self._stop_reason()
+        cut = stop_reason == "length"
         parts: list[Text | Reasoning | CallDraft] = []
         for part in self.parts:
             if isinstance(part, _Piece):
                 text = "".join(part.texts)
                 parts.append(self._reasoning(text) if part.thought else Text(text))
-            elif isinstance(part, CallDraft) and stop_reason == "length" and _anchors(parts):
+            elif cut and parts and isinstance(part, CallDraft) and _is_bound_to_next(parts[-1]):
                 # The call will be left out, and what is bound to it with it.
                 parts[-1] = part
             else:
@@ -133,7 +134,7 @@ class ReplyDraft:
 
     def _add_text(self, text: str, *, thought: bool) -> None:
         last = self.parts[-1] if self.parts else None
-        signed = len(self.parts) > 1 and _anchors(self.parts[:-1])
+        signed = len(self.parts) > 1 and _is_bound_to_next(self.parts[-2])
         if isinstance(last, _Piece) and last.thought == thought and not signed:
             last.texts.append(text)
         elif text:
@@ -217,10 +218,9 @@ def usage_of(reported: Any) -> Usage | None:
     return Usage(prompt, answer + thoughts, min(cached, prompt), thoughts, calls=1)
 
 
-def _anchors(parts: list[Any]) -> bool:
-    """Whether the last of `parts` belongs to the part that follows it."""
-    last = parts[-1] if parts else None
-    return isinstance(last, Reasoning) and last.payload.startswith(f'{{"{SIGNATURE}"')
+def _is_bound_to_next(part: object) -> bool:
+    """Whether a part is the signature of the part that follows it."""
+    return isinstance(part, Reasoning) and part.payload.startswith(f'{{"{SIGNATURE}"')
 
 
 def _checked(document: Any, *, place: str) -> dict[str, Any]:
