@@ -33,13 +33,12 @@ def plan_of(thinking: Thinking, profile: Profile) -> ThinkingPlan:
 def _by_budget(thinking: Thinking, profile: Profile) -> ThinkingPlan:
     options = profile.thinking
     reasons: list[str] = []
-    least = options.budget[0] if options.budget else 0
-    if thinking.mode == "off" and not options.always:
-        return ThinkingPlan(_config(thinking, thinkingBudget=0), "hard", "a budget of 0 turns thinking off")
+    budget = _DYNAMIC
     if thinking.mode == "off":
-        degrade(thinking, f"{profile.family} thinks always", reasons)
-        return ThinkingPlan(_config(thinking, thinkingBudget=least), "soft", "; ".join(reasons))
-    if thinking.budget is not None:
+        budget = _within(0, profile)
+        if options.always:
+            degrade(thinking, f"{profile.family} thinks always", reasons)
+    elif thinking.budget is not None:
         budget = _within(thinking.budget, profile)
         if budget != thinking.budget and options.budget:
             least, most = options.budget
@@ -47,14 +46,14 @@ def _by_budget(thinking: Thinking, profile: Profile) -> ThinkingPlan:
     elif thinking.effort is not None:
         budget = _within(budget_of(thinking.effort), profile)
     else:
-        budget = _DYNAMIC
         reasons.append("no budget is asked for")
-    reason = "; ".join(reasons) or "the model may pass a thinkingBudget"
-    return ThinkingPlan(_config(thinking, thinkingBudget=budget), "soft", reason)
+    reasons.append("the model may pass a thinkingBudget" if budget else "a budget of 0 turns thinking off")
+    fields = _config(thinking, thinkingBudget=budget)
+    return ThinkingPlan(fields, "soft" if budget else "hard", "; ".join(reasons))
 
 
 def _within(budget: int, profile: Profile) -> int:
-    """Return the budget that comes nearest; never more than `budget` where thinking can be turned off."""
+    """Return the budget that comes nearest; where thinking can be turned off, never more than `budget`."""
     if profile.thinking.budget is None:
         return budget
     least, most = profile.thinking.budget
@@ -64,6 +63,7 @@ def _within(budget: int, profile: Profile) -> int:
 
 
 def _config(thinking: Thinking, **fields: Any) -> dict[str, Any]:
-    if thinking.mode == "on" and thinking.visible != "hidden":
+    thinks = thinking.mode == "on" and fields.get("thinkingBudget") != 0
+    if thinks and thinking.visible != "hidden":
         fields["includeThoughts"] = True
     return {"generationConfig": {"thinkingConfig": fields}}

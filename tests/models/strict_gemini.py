@@ -166,7 +166,9 @@ def check(body: Mapping[str, Any], model: str) -> None:
 def _known(fields: Mapping[str, Any], kind: str) -> None:
     for name in fields:
         if name not in _FIELDS[kind]:
-            raise Refused(f'Invalid JSON payload received. Unknown name "{name}" at {kind}: Cannot find field.')
+            raise Refused(
+                f'Invalid JSON payload received. Unknown name "{name}" at {kind}: Cannot find field.'
+            )
 
 
 def _declared(body: Mapping[str, Any]) -> list[str]:
@@ -252,7 +254,13 @@ def _check_signatures(contents: Sequence[Mapping[str, Any]], model: str) -> None
     asked = [number for number, content in enumerate(contents) if _begins_a_turn(content)]
     for number, content in enumerate(contents):
         calls = [part for part in content["parts"] if "functionCall" in part]
-        if calls and model in LEVELS and asked and number > asked[-1] and not calls[0].get("thoughtSignature"):
+        if (
+            calls
+            and model in LEVELS
+            and asked
+            and number > asked[-1]
+            and not calls[0].get("thoughtSignature")
+        ):
             name = calls[0]["functionCall"]["name"]
             raise Refused(
                 "Function call is missing a thought_signature in functionCall parts. This is required for "

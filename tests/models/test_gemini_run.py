@@ -70,7 +70,9 @@ async def opened(
 
 
 def signatures(contents: list[dict[str, Any]]) -> list[str]:
-    return [part["thoughtSignature"] for one in contents for part in one["parts"] if "thoughtSignature" in part]
+    return [
+        part["thoughtSignature"] for one in contents for part in one["parts"] if "thoughtSignature" in part
+    ]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
@@ -124,7 +126,8 @@ async def test_after_a_change_of_model_no_signature_of_the_other_one_is_sent(tmp
     assert server.models[20:] == [PRO] * 10
     sent = signatures(server.requests[-1]["contents"])
     assert sent[:10] == [SENTINEL] * 10
-    assert SENTINEL not in sent[10:] and len(sent) == 19
+    assert SENTINEL not in sent[10:]
+    assert len(sent) == 19
 
 
 async def test_a_model_that_wants_no_signatures_gets_none_of_another_one(tmp_path: Path):
@@ -147,4 +150,6 @@ async def test_what_was_decided_about_thinking_stands_in_the_record(tmp_path: Pa
     decided = [event for event in events if isinstance(event, ThinkingDecided)]
     assert [(one.effort, one.enforcement) for one in decided] == [("low", "soft"), ("low", "soft")]
     usage = [event.usage for event in events if isinstance(event, ModelCallFinished)]
-    assert [(one.output_tokens, one.reasoning_tokens, one.cached_tokens) for one in usage] == [(40, 30, 40)] * 2
+    assert [(one.output_tokens, one.reasoning_tokens, one.cached_tokens) for one in usage] == [
+        (40, 30, 40)
+    ] * 2
