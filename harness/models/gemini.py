@@ -11,7 +11,6 @@ none, so there it gets the value that is documented for calls the model did not 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -22,7 +21,7 @@ from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefi
 from harness.models.encoding import encode_json
 from harness.models.gemini_replies import SIGNATURE, ReplyDraft, StreamedReply, read_reply
 from harness.models.gemini_thinking import plan_of
-from harness.models.json_transcripts import JsonTranscript
+from harness.models.json_transcripts import JsonTranscript, is_made_up
 from harness.models.port import CallOptions
 from harness.models.replies import Reply, StreamReader
 from harness.models.thinking import Thinking, ThinkingPlan, merged
@@ -254,7 +253,7 @@ def _image(image: Image) -> dict[str, Any]:
 
 def _identity(call_id: str) -> dict[str, str]:
     """Return the field of a call's id; ids that the endpoint did not give are not told to it."""
-    return {} if re.fullmatch(r"call\d{5,}", call_id) else {"id": call_id}
+    return {} if is_made_up(call_id) else {"id": call_id}
 
 
 def _arguments(written: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,7 +100,7 @@ class StrictGemini:
 
 
 @asynccontextmanager
-async def strict_gemini(*turns: Turn) -> AsyncIterator[StrictGemini]:
+async def strict_gemini(*turns: Turn) -> AsyncGenerator[StrictGemini]:
     """Serve a conversation, one of `turns` for each reply."""
     state = StrictGemini(turns)
     application = web.Application()

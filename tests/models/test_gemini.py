@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -67,19 +67,14 @@ def ignore(happening: Notice) -> None:
 
 
 @asynccontextmanager
-async def model_at(base_url: str, model: str = FLASH, **settings: Any) -> AsyncIterator[GeminiModel]:
-    opened = GeminiModel(
-        Endpoint(
-            **{
-                "model": model,
-                "base_url": base_url,
-                "api_key": "AIza-secret-key",
-                "retries": 0,
-                "profile": profile_of(model),
-                **settings,
-            }
-        )
-    )
+async def model_at(base_url: str, model: str = FLASH, **settings: Any) -> AsyncGenerator[GeminiModel]:
+    told: dict[str, Any] = {
+        "api_key": "AIza-secret-key",
+        "retries": 0,
+        "profile": profile_of(model),
+        **settings,
+    }
+    opened = GeminiModel(Endpoint(model=model, base_url=base_url, **told))
     try:
         yield opened
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -43,8 +43,16 @@ def turns(draw: st.DrawFn) -> list[Message]:
     return [Message("assistant", tuple(parts)), *results]
 
 
-questions = st.builds(lambda text, pictures: [user(text, *pictures)], texts, st.lists(images, max_size=2))
-conversations = st.lists(st.one_of(questions, turns()), max_size=6).map(lambda found: sum(found, []))
+@st.composite
+def questions(draw: st.DrawFn) -> list[Message]:
+    """Return what a person says."""
+    return [user(draw(texts), *draw(st.lists(images, max_size=2)))]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Message]:
+    """Return questions and turns in any order."""
+    return [message for part in draw(st.lists(questions() | turns(), max_size=6)) for message in part]
 
 
 def picture(image: Image) -> dict[str, Any]:
@@ -64,10 +72,10 @@ def result_part(result: ToolResult) -> dict[str, Any]:
 
 def arguments(text: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(text or "{}")
+        value: Any = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
         value = text
-    return value if isinstance(value, dict) else {"arguments": value}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {"arguments": value}
 
 
 def reply_parts(message: Message) -> list[dict[str, Any]]:
@@ -108,7 +116,7 @@ def straightforward(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 @settings(deadline=None, max_examples=60)
-@given(conversation=conversations)
+@given(conversation=conversations())
 async def test_what_is_encoded_message_by_message_is_what_is_encoded_at_once(conversation: list[Message]):
     assert (await sent(*conversation, tools=[SEARCH]))["contents"] == straightforward(conversation)
 

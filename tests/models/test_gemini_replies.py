@@ -285,6 +285,24 @@ async def test_an_error_within_a_stream():
         await asked(event_stream(*STREAM[:4], *events(refused)), stream=True, retries=1)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+async def test_the_wait_that_an_error_asks_for_is_kept(stream: bool):
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.05s"}
+    error = {
+        "code": 429,
+        "message": "Busy.",
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [{"@type": "x"}, info],
+    }
+    body: Any = [{"error": error}] if stream else {"error": error}
+    seen: list[Notice] = []
+
+    response = await asked(answer(body, status=429), answer(reply()), retries=1, seen=seen, stream=stream)
+
+    assert response.message.text == "fine"
+    assert seen == [Retrying(1, 0.05, "HTTP 429: Busy.")]
+
+
 @settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, 2000), max_size=8))
 async def test_how_a_stream_is_cut_into_pieces_does_not_matter(cuts: list[int]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def look(place: str) -> str:
 @asynccontextmanager
 async def opened(
     directory: Path, server: StrictGemini, *, stream: bool = True, overrides: tuple[str, ...] = ()
-) -> AsyncIterator[Harness]:
+) -> AsyncGenerator[Harness]:
     names = {"flash": FLASH, "pro": PRO, "old": OLD}
     text = TEAM % {"url": server.base_url, "stream": str(stream).lower(), **names}
     (directory / "team.yaml").write_text(text)
