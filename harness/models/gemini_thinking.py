@@ -21,6 +21,8 @@ def plan_of(thinking: Thinking, profile: Profile) -> ThinkingPlan:
         return ThinkingPlan({}, "ignored", "; ".join(reasons))
     if not profile.thinking.efforts:
         return _by_budget(thinking, profile)
+    if thinking.mode == "on" and thinking.effort is None and thinking.budget is None:
+        return ThinkingPlan(_config(thinking), "soft", "no effort is asked for")
 
     def fields(effort: Effort | None) -> dict[str, Any]:
         if effort is None:

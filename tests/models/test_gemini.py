@@ -325,7 +325,8 @@ SHOWN = {"includeThoughts": True}
         ("gemini-2.5-flash", Thinking("on", "low", visible="hidden"), {"thinkingBudget": 2048}, "soft"),
         ("gemini-2.5-flash-lite", Thinking("on", budget=512), {"thinkingBudget": 512, **SHOWN}, "soft"),
         ("gemini-2.5-pro", Thinking("on", budget=128), {"thinkingBudget": 128, **SHOWN}, "soft"),
-        ("gemini-3-flash-preview", Thinking("on"), {"thinkingLevel": "MEDIUM", **SHOWN}, "soft"),
+        ("gemini-3-flash-preview", Thinking("on"), SHOWN, "soft"),
+        ("gemini-3-pro-preview", Thinking("on"), SHOWN, "soft"),
         ("gemini-3-flash-preview", Thinking("on", "minimal"), {"thinkingLevel": "MINIMAL", **SHOWN}, "soft"),
         ("gemini-3-pro-preview", Thinking("on", "high"), {"thinkingLevel": "HIGH", **SHOWN}, "soft"),
         (
