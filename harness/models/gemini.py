@@ -20,6 +20,7 @@ from yarl import URL
 from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefinition, ToolResult
 from harness.models.encoding import encode_json
 from harness.models.gemini_replies import SIGNATURE, ReplyDraft, StreamedReply, read_reply
+from harness.models.gemini_schemas import inlined
 from harness.models.gemini_thinking import plan_of
 from harness.models.json_transcripts import JsonTranscript, is_made_up
 from harness.models.port import CallOptions
@@ -243,7 +244,7 @@ def _declaration(definition: ToolDefinition) -> dict[str, Any]:
     return {
         "name": definition.wire_name,
         "description": definition.description,
-        "parametersJsonSchema": dict(definition.parameters),
+        "parametersJsonSchema": inlined(definition.parameters),
     }
 
 

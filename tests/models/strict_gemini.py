@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -178,8 +178,25 @@ def _declared(body: Mapping[str, Any]) -> list[str]:
             _known(declaration, "functionDeclaration")
             if "parameters" in declaration and "parametersJsonSchema" in declaration:
                 raise Refused("parameters and parameters_json_schema are mutually exclusive.")
+            _check_schema(declaration.get("parametersJsonSchema", {}))
             names.append(declaration["name"])
     return names
+
+
+def _check_schema(node: Any) -> None:
+    if isinstance(node, list):
+        for item in cast("list[Any]", node):
+            _check_schema(item)
+    elif isinstance(node, dict):
+        fields = cast("dict[str, Any]", node)
+        if isinstance(fields.get("$schema"), str):
+            raise Refused('Invalid JSON payload received. Unknown name "$schema": Cannot find field.')
+        reference = fields.get("$ref")
+        if isinstance(reference, str) and set(fields) - {"$ref", "description", "default"}:
+            raise Refused(f"$ref '{reference}' was set alongside unsupported fields.")
+        if isinstance(reference, str) and not reference.startswith("#/$defs/"):
+            raise Refused(f"Reference '{reference}' cannot be resolved.")
+        _check_schema(list(fields.values()))
 
 
 def _check_thinking(config: Mapping[str, Any], model: str) -> None:

@@ -311,6 +311,50 @@ async def test_instructions_that_come_later_are_said_by_the_user():
     assert body["contents"][1] == {"role": "user", "parts": [{"text": "Three."}]}
 
 
+PLACE = {"type": "object", "properties": {"x": {"type": "integer"}}}
+TREE = {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}
+LADDER = {f"n{n}": {"properties": {side: {"$ref": f"#/$defs/n{n + 1}"} for side in "ab"}} for n in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("schema", "on_the_wire"),
+    [
+        (
+            {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "properties": {
+                    "at": {"$ref": "#/definitions/Place", "title": "Where", "type": "object"},
+                    "through": {"items": {"$ref": "#/properties/at"}},
+                },
+                "definitions": {"Place": PLACE},
+            },
+            {
+                "properties": {
+                    "at": {**PLACE, "title": "Where"},
+                    "through": {"items": {**PLACE, "title": "Where"}},
+                }
+            },
+        ),
+        (
+            {"properties": {"tree": {"$ref": "#/$defs/Tree"}}, "$defs": {"Tree": TREE}},
+            {"properties": {"tree": TREE}, "$defs": {"Tree": TREE}},
+        ),
+        ({"properties": {"$ref": {"type": "string"}}}, {"properties": {"$ref": {"type": "string"}}}),
+        ({"properties": {"a": {"$ref": "#/nowhere"}}}, {"properties": {"a": {"$ref": "#/nowhere"}}}),
+        (
+            {"properties": {"a": {"$ref": "#/$defs/n0"}}, "$defs": LADDER},
+            {"properties": {"a": {"$ref": "#/$defs/n0"}}, "$defs": LADDER},
+        ),
+    ],
+    ids=["references", "cycle", "no reference", "dangling", "too much"],
+)
+async def test_references_in_schemas_are_replaced_by_what_they_refer_to(
+    schema: dict[str, Any], on_the_wire: dict[str, Any]
+):
+    body = await sent(user("Go."), tools=[ToolDefinition("corpus.search", "Find.", schema)])
+    assert body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"] == on_the_wire
+
+
 SHOWN = {"includeThoughts": True}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import BaseModel
 
 import harness
 from harness import FunctionToolset, Harness
@@ -47,7 +48,14 @@ def conversation(turns: int) -> list[Turn]:
     return [*looking, [{"text": "It is in 18-0."}]]
 
 
-def look(place: str) -> str:
+class Light(BaseModel):
+    """What it is seen by."""
+
+    strength: int
+    beside: Light | None = None
+
+
+def look(place: str, by: Light | None = None, against: Light | None = None) -> str:
     """Look somewhere."""
     return f"seen {place}"
 

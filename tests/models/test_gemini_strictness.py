@@ -132,6 +132,18 @@ def declare_twice(body: Body) -> None:
     body["tools"][0]["functionDeclarations"][0]["parameters"] = {}
 
 
+def refer_and_say_more(body: Body) -> None:
+    body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"] = {
+        "properties": {"at": {"$ref": "#/$defs/Place", "type": "object"}}
+    }
+
+
+def name_the_schema(body: Body) -> None:
+    body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"] = {
+        "$schema": "http://json-schema.org/"
+    }
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -155,6 +167,8 @@ def declare_twice(body: Body) -> None:
         (add_a_field, "Unknown name"),
         (add_a_field_to_a_call, "Unknown name"),
         (declare_twice, "mutually exclusive"),
+        (refer_and_say_more, "alongside unsupported fields"),
+        (name_the_schema, "Unknown name"),
     ],
 )
 def test_a_damaged_request_is_refused(damage: Callable[[Body], None], words: str):
