@@ -180,7 +180,10 @@ class AnthropicTranscript(JsonTranscript):
         self._mark = b"" if marker is None else b',"cache_control":' + encode_json(marker)
         self._keeps_reasoning = keeps_reasoning
         """Whether reasoning may go back after something before it was changed."""
-        self._drops_reasoning = False
+        self._replaces: AnthropicTranscript | None = None
+        """The transcript that this one is opened again from, where reasoning is bound to what stands before it."""
+        self._changed = False
+        self._compared = 0
         self._instructions: list[bytes] = []
         self._results: list[bytes] = []
         self._rest: list[bytes] = []
@@ -235,51 +238,66 @@ class AnthropicTranscript(JsonTranscript):
         )
 
     def reopened(self, messages: Iterable[Message]) -> Self:
-        """See `JsonTranscript`; reasoning that is bound to what stood before it stays away."""
+        """See `JsonTranscript`; reasoning stays away where it is bound to something that is not the same now."""
         again = self.another()
         again._call_ids |= self._call_ids
-        again._drops_reasoning = not self._keeps_reasoning
+        again._replaces = None if self._keeps_reasoning else self
         for message in messages:
             again.append(message)
-        again._drops_reasoning = False
+        again._replaces = None
         return again
 
     def _add_assistant(self, message: Message) -> None:
-        reasoning = self._reasoning_goes_back(message.parts)
-        blocks: list[bytes] = []
-        for part in message.parts:
-            match part:
-                case Reasoning():
-                    blocks += [part.payload.encode()] if reasoning else []
-                case ToolCall():
-                    blocks.append(self._call(part))
-                case _:
-                    blocks += _blocks([part])
-        if not blocks:
+        said = [part for part in message.parts if not isinstance(part, Text) or part.text.strip()]
+        if all(isinstance(part, Reasoning) for part in said):
             return
         if self._rest and not self._results:
             self._began_thinking = None
         if self._results or self._rest:
             self._add(_message("user", [*self._results, *self._rest]))
             self._results, self._rest = [], []
+        reasoning = self._may_go_back(said)
+        whole = self._assistant(said)
+        if reasoning and self._replaces is not None:
+            reasoning = self._stood_before(whole, self._replaces)
+        if not reasoning:
+            whole = self._assistant([part for part in said if not isinstance(part, Reasoning)])
         if self._began_thinking is None:
-            self._began_thinking = reasoning and isinstance(message.parts[0], Reasoning)
-        self._add(_message("assistant", blocks))
+            self._began_thinking = reasoning and isinstance(said[0], Reasoning)
+        self._add(whole)
 
-    def _reasoning_goes_back(self, parts: Sequence[Part]) -> bool:
+    def _assistant(self, parts: Sequence[Part]) -> dict[str, Any]:
+        blocks: list[bytes] = []
+        for part in parts:
+            match part:
+                case Reasoning():
+                    blocks.append(part.payload.encode())
+                case ToolCall():
+                    blocks.append(self._call(part))
+                case _:
+                    blocks += _blocks([part])
+        return _message("assistant", blocks)
+
+    def _may_go_back(self, said: Sequence[Part]) -> bool:
         """Return whether all reasoning of a turn goes back; otherwise none of it does.
 
         The API takes no message that ends in thinking, which a reply does that was cut.
         """
         ours = [
             bool(part.payload) and (part.provider, part.model, part.route) == self._bound_to
-            for part in parts
+            for part in said
             if isinstance(part, Reasoning)
         ]
-        if not ours or not all(ours) or self._drops_reasoning:
-            return False
-        said = [part for part in parts if not isinstance(part, Text) or part.text.strip()]
-        return not isinstance(said[-1], Reasoning)
+        return bool(ours) and all(ours) and not isinstance(said[-1], Reasoning)
+
+    def _stood_before(self, message: Mapping[str, Any], old: AnthropicTranscript) -> bool:
+        """Return whether a message that comes next here stood in `old` after all that stands here."""
+        new = self._buffer[self._compared :]
+        same = self._instructions == old._instructions and old._buffer.startswith(new, self._compared)
+        self._changed = self._changed or not same
+        self._compared = len(self._buffer)
+        separator = b"," if self._buffer else b""
+        return not self._changed and old._buffer.startswith(separator + encode_json(message), self._compared)
 
     def _call(self, call: ToolCall) -> bytes:
         """Return a call; what the model wrote goes back byte for byte, unless it is no JSON object."""

@@ -5,7 +5,8 @@
 
 It answers by the number of turns that the request holds, so that a conversation may go on at any time and with
 any model. It signs what it thinks for the model, the text and the place, for newer models also for all that
-stood before it, and it knows what it thought beside which call. Rules and wording are those of
+stood before it, and it knows what it thought beside which call: that may be missing only where something before
+it was changed. Rules and wording are those of
 https://platform.claude.com/docs/en/api/errors, `build-with-claude/thinking`, `thinking-tool-workflows` and
 `preserved-thinking`, and of errors that people reported. It keeps a prompt cache, as `prompt-caching` has it.
 """
@@ -114,8 +115,10 @@ class StrictClaude:
     turns: Sequence[Sequence[Block]]
     usages: list[dict[str, int]] = field(default_factory=list[dict[str, int]])
     refusals: list[str] = field(default_factory=list[str])
-    _thoughts: dict[tuple[str, str], list[Block]] = field(default_factory=dict[tuple[str, str], list[Block]])
-    """What a model thought beside a call, by its name and the id of the call."""
+    _thoughts: dict[tuple[str, str], tuple[list[Block], bytes]] = field(
+        default_factory=dict[tuple[str, str], tuple[list[Block], bytes]]
+    )
+    """What a model thought beside a call, by its name and the id of the call, and after what."""
     _cache: set[bytes] = field(default_factory=set[bytes])
 
     def respond(self, request: Request) -> Script:
@@ -158,8 +161,9 @@ class StrictClaude:
                 shown = {**block, "thinking": ""} if unseen else block
                 content.append(signed(shown, body, len(body["messages"]), content))
         ours = [block for block in content if "thinking" in block["type"]]
+        thought_of = (ours, _before(body, len(body["messages"])))
         self._thoughts.update(
-            {(body["model"], block["id"]): ours for block in content if block["type"] == "tool_use"}
+            {(body["model"], block["id"]): thought_of for block in content if block["type"] == "tool_use"}
         )
         return content
 
@@ -186,7 +190,8 @@ class StrictClaude:
                     "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks)"
                 )
             for block in message["content"]:
-                if self._thoughts.get((model, block.get("id", "")), sent) != sent:
+                once, after = self._thoughts.get((model, block.get("id", "")), (sent, b""))
+                if sent != once and (sent or after == _before(body, place)):
                     refuse(
                         f"messages.{place}: `thinking` or `redacted_thinking` blocks in the latest assistant "
                         "message cannot be modified. These blocks must remain as they were in the original response."
@@ -243,6 +248,11 @@ def signed(block: Block, body: Body, place: int, before: Sequence[Block]) -> Blo
     if block["type"] == "redacted_thinking":
         return {"type": "redacted_thinking", "data": seal}
     return {"type": "thinking", "thinking": block["thinking"], "signature": seal}
+
+
+def _before(body: Body, place: int) -> bytes:
+    """Return all that stands before a message, as one value."""
+    return orjson.dumps(_plain([body.get("system"), body.get("tools"), body["messages"][:place]]))
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from harness import FunctionToolset
-from harness.events import TurnFinished
+from harness.events import WindowCompacted, TurnFinished
 from harness.harness import Harness
 from harness.replaying import replay_run
 from harness.run import RunResult
@@ -29,8 +29,8 @@ harness: 1
 name: reading
 entry: reader
 models:
-  default: {{api: anthropic, base_url: "{url}", api_key: sk-test, model: {model}, stream: {stream}, retries: 0}}
-agents: {{reader: {{instructions: Read., tools: [notes], thinking: {thinking}}}}}
+  default: {{api: anthropic, base_url: "{url}", api_key: "${{STRICT_KEY}}", model: {model}, stream: {stream}, retries: 0}}
+agents: {{reader: {{instructions: Read., tools: [notes], thinking: {thinking}, context: {context}}}}}
 limits: {{turns: 60}}
 mcpServers: {{notes: {{module: given.by.the.test, disabled: true}}}}
 """
@@ -42,6 +42,11 @@ ADAPTIVE = "{effort: low}"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRICT_KEY", "sk-of-the-strict-server")
 
 
 def turn(number: int) -> list[Block]:
@@ -63,34 +68,40 @@ SCRIPT = [*map(turn, range(TURNS - 1)), [thought("That is all."), said("Read.")]
 class Reading:
     """A team that reads notes, and the server that its model is at."""
 
-    harness: Harness
+    file: Path
     claude: StrictClaude
     server: FaultServer
     read: list[int]
+    """The lines that were read."""
 
-    @property
-    def bodies(self) -> list[dict[str, Any]]:
-        """The requests that came, as JSON."""
-        return [request.json for request in self.server.requests]
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Harness]:
+        """Open the team on its store."""
+
+        async def read(line: int) -> str:
+            self.read.append(line)
+            return f"line {line} " * 20 if line % 3 else ""
+
+        tools = FunctionToolset("notes", read)
+        with anyio.fail_after(30):
+            async with harness.open(self.file, store=self.file.parent / "store", toolsets=[tools]) as opened:
+                yield opened
+
+    async def run(self) -> RunResult:
+        """Run the team once."""
+        async with self.opened() as opened:
+            return await opened.run("Read it all.")
 
 
 @asynccontextmanager
-async def reading(folder: Path, *, model: str, thinking: str, stream: bool = False) -> AsyncIterator[Reading]:
-    claude, lines = StrictClaude(SCRIPT), list[int]()
-
-    async def read(line: int) -> str:
-        lines.append(line)
-        return f"line {line}" if line % 3 else ""
-
-    tools = FunctionToolset("notes", read)
+async def reading(
+    folder: Path, *, model: str, thinking: str, stream: bool = False, context: str = "{}"
+) -> AsyncIterator[Reading]:
+    claude, file = StrictClaude(SCRIPT), folder / "team.yaml"
     async with fault_server(*[claude.respond] * 80) as server:
-        file = folder / "team.yaml"
-        file.write_text(
-            TEAM.format(url=server.base_url, model=model, thinking=thinking, stream=str(stream).lower())
-        )
-        with anyio.fail_after(30):
-            async with harness.open(file, store=folder / "store", toolsets=[tools]) as opened:
-                yield Reading(opened, claude, server, lines)
+        told = {"url": server.base_url, "model": model, "thinking": thinking, "context": context}
+        file.write_text(TEAM.format(**told, stream=str(stream).lower()))
+        yield Reading(file, claude, server, [])
 
 
 def check(reading: Reading, result: RunResult) -> None:
@@ -119,4 +130,90 @@ async def test_twenty_turns_of_thinking_and_calling_are_accepted(
     tmp_path: Path, model: str, thinking: str, stream: bool
 ):
     async with reading(tmp_path, model=model, thinking=thinking, stream=stream) as scene:
-        check(scene, await scene.harness.run("Read it all."))
+        check(scene, await scene.run())
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [("claude-haiku-4-5", MANUAL), ("claude-opus-5-5", ADAPTIVE), ("claude-opus-5-5", "{mode: auto}")],
+)
+async def test_what_was_thought_goes_back_after_a_stop_and_a_new_beginning(
+    tmp_path: Path, model: str, thinking: str
+):
+    async with reading(tmp_path, model=model, thinking=thinking) as scene:
+        async with scene.opened() as opened:
+            run = await opened.start("Read it all.")
+            async for recorded in run.events():
+                if isinstance(recorded.event, TurnFinished) and recorded.event.turn == 11:
+                    await run.cancel(reason="interrupted")
+                    break
+        stopped_after = len(scene.server.requests)
+        async with scene.opened() as opened:
+            result = await (await opened.resume(run.id)).result()
+            recorded = list(opened.journal.read(run.id))
+
+        assert 11 <= stopped_after < TURNS
+        assert (scene.claude.refusals, result.output) == ([], "Read.")
+        replayed = await replay_run(recorded)
+        assert replayed.exact, replayed.text
+
+
+@pytest.mark.parametrize("at", [1, 4, 8, 15, 20])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("claude-opus-4-6", ADAPTIVE), ("claude-opus-4-8", {"effort": "high"})),
+        (("claude-opus-4-6", MANUAL), ("claude-haiku-4-5", {"budget": 4000})),
+        (("claude-opus-5-5", ADAPTIVE), ("claude-haiku-4-5", {"budget": 4000})),
+        (("claude-haiku-4-5", MANUAL), ("claude-opus-5-5", {"effort": "high"})),
+    ],
+)
+async def test_another_model_goes_on_without_what_the_first_one_thought(
+    tmp_path: Path, before: tuple[str, str], after: tuple[str, dict[str, Any]], at: int
+):
+    async with reading(tmp_path, model=before[0], thinking=before[1]) as scene:
+        settings = {"models.default.model": after[0], "agents.reader.thinking": after[1]}
+        async with scene.opened() as opened:
+            first = await opened.run("Read it all.")
+            fork = await opened.fork(first.run_id, f"reader/turn-{at}", set=settings)
+            result = await fork.result()
+
+    assert (scene.claude.refusals, result.error, result.output) == ([], "", "Read.")
+    thoughts = [
+        block
+        for message in scene.server.requests[TURNS].json["messages"]
+        for block in message["content"]
+        if "thinking" in block["type"]
+    ]
+    assert thoughts == []
+
+
+async def test_each_request_repeats_what_the_one_before_it_was_kept_for(tmp_path: Path):
+    async with reading(tmp_path, model="claude-opus-4-8", thinking=ADAPTIVE) as scene:
+        result = await scene.run()
+
+    before = 0
+    for usage in scene.claude.usages:
+        assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (0, before)
+        before += usage["cache_creation_input_tokens"]
+    assert result.usage.cached_tokens == sum(one["cache_read_input_tokens"] for one in scene.claude.usages)
+    assert result.usage.cache_write_tokens == before
+    assert result.usage.input_tokens == result.usage.cached_tokens + before
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-5-5"])
+async def test_a_window_that_was_changed_takes_only_thinking_along_that_is_still_accepted(
+    tmp_path: Path, model: str
+):
+    """Old results are left out of the window, so that what stands before later thinking is not the same."""
+    context = "{window: 6k, compact_at: 0.6, target: 0.4, strategies: [{clear_results: {keep: 1}}]}"
+    thinking = MANUAL if model == "claude-haiku-4-5" else ADAPTIVE
+    async with reading(tmp_path, model=model, thinking=thinking, context=context) as scene:
+        async with scene.opened() as opened:
+            result = await opened.run("Read it all.")
+            recorded = list(opened.journal.read(result.run_id))
+
+    check(scene, result)
+    assert any(isinstance(one.event, WindowCompacted) for one in recorded)
+    replayed = await replay_run(recorded)
+    assert replayed.exact, replayed.text
