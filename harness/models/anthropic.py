@@ -301,7 +301,7 @@ class AnthropicTranscript(JsonTranscript):
 
     def _call(self, call: ToolCall) -> bytes:
         """Return a call; what the model wrote goes back byte for byte, unless it is no JSON object."""
-        arguments = call.arguments.encode("utf-8", "replace")
+        arguments = (call.arguments.strip() or "{}").encode("utf-8", "replace")
         try:
             is_object = isinstance(orjson.loads(arguments), dict)
         except orjson.JSONDecodeError:
