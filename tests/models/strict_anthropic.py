@@ -428,8 +428,8 @@ def _list(body: Body, name: str) -> list[Block]:
 def _plain(value: Any) -> Any:
     """Return a value without the markers of the cache."""
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items() if name != "cache_control"}  # pyright: ignore[reportUnknownVariableType]
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+        return {name: _plain(inner) for name, inner in value.items() if name != "cache_control"}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def streamed(message: Mapping[str, Any], *, step: int = 7) -> list[bytes]:
@@ -459,11 +459,11 @@ def _pieces(block: Block, step: int) -> tuple[Block, list[dict[str, str]]]:
     match block["type"]:
         case "text":
             deltas = [{"type": "text_delta", "text": piece} for piece in cut(block["text"])]
-            return {"type": "text", "text": ""}, deltas
+            return {**block, "text": ""}, deltas
         case "thinking":
             deltas = [{"type": "thinking_delta", "thinking": piece} for piece in cut(block["thinking"])]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
-            return {"type": "thinking", "thinking": "", "signature": ""}, deltas
+            return {**block, "thinking": "", "signature": ""}, deltas
         case "tool_use":
             arguments = orjson.dumps(block["input"]).decode() if block["input"] else ""
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *cut(arguments)]]

@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from harness import FunctionToolset
-from harness.events import WindowCompacted, TurnFinished
+from harness.events import TurnFinished, WindowCompacted
 from harness.harness import Harness
 from harness.replaying import replay_run
 from harness.run import RunResult
@@ -208,10 +208,12 @@ async def test_a_window_that_was_changed_takes_only_thinking_along_that_is_still
     """Old results are left out of the window, so that what stands before later thinking is not the same."""
     context = "{window: 6k, compact_at: 0.6, target: 0.4, strategies: [{clear_results: {keep: 1}}]}"
     thinking = MANUAL if model == "claude-haiku-4-5" else ADAPTIVE
-    async with reading(tmp_path, model=model, thinking=thinking, context=context) as scene:
-        async with scene.opened() as opened:
-            result = await opened.run("Read it all.")
-            recorded = list(opened.journal.read(result.run_id))
+    async with (
+        reading(tmp_path, model=model, thinking=thinking, context=context) as scene,
+        scene.opened() as opened,
+    ):
+        result = await opened.run("Read it all.")
+        recorded = list(opened.journal.read(result.run_id))
 
     check(scene, result)
     assert any(isinstance(one.event, WindowCompacted) for one in recorded)
