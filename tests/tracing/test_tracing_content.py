@@ -158,7 +158,7 @@ def test_strange_text_and_malformed_arguments_are_written_as_they_are():
         ("", "off"),
         ("false", "off"),
         ("NO_CONTENT", "off"),
-        ("EVENT_ONLY", "off"),
+        ("EVENT_ONLY", "new"),
         ("perhaps", "off"),
         ("true", "new"),
         ("1", "new"),
