@@ -180,10 +180,8 @@ class AnthropicTranscript(JsonTranscript):
         self._mark = b"" if marker is None else b',"cache_control":' + encode_json(marker)
         self._keeps_reasoning = keeps_reasoning
         """Whether reasoning may go back after something before it was changed."""
-        self._replaces: AnthropicTranscript | None = None
-        """The transcript that this one is opened again from, where reasoning is bound to what stands before it."""
-        self._changed = False
-        self._compared = 0
+        self._former: _Former | None = None
+        """Where reasoning is bound to what stands before it, what this is opened again from."""
         self._instructions: list[bytes] = []
         self._results: list[bytes] = []
         self._rest: list[bytes] = []
@@ -241,10 +239,10 @@ class AnthropicTranscript(JsonTranscript):
         """See `JsonTranscript`; reasoning stays away where it is bound to something that is not the same now."""
         again = self.another()
         again._call_ids |= self._call_ids
-        again._replaces = None if self._keeps_reasoning else self
+        again._former = None if self._keeps_reasoning else _Former(self._instructions, self._buffer)
         for message in messages:
             again.append(message)
-        again._replaces = None
+        again._former = None
         return again
 
     def _add_assistant(self, message: Message) -> None:
@@ -256,15 +254,14 @@ class AnthropicTranscript(JsonTranscript):
         if self._results or self._rest:
             self._add(_message("user", [*self._results, *self._rest]))
             self._results, self._rest = [], []
-        reasoning = self._may_go_back(said)
-        whole = self._assistant(said)
-        if reasoning and self._replaces is not None:
-            reasoning = self._stood_before(whole, self._replaces)
-        if not reasoning:
-            whole = self._assistant([part for part in said if not isinstance(part, Reasoning)])
+        bare = [part for part in said if not isinstance(part, Reasoning)]
+        parts = said if self._may_go_back(said) else bare
+        encoded = self._assistant(parts)
+        if parts is said and self._former and not self._former.has(encoded, self._instructions, self._buffer):
+            parts, encoded = bare, self._assistant(bare)
         if self._began_thinking is None:
-            self._began_thinking = reasoning and isinstance(said[0], Reasoning)
-        self._add(whole)
+            self._began_thinking = isinstance(parts[0], Reasoning)
+        self._add(encoded)
 
     def _assistant(self, parts: Sequence[Part]) -> dict[str, Any]:
         blocks: list[bytes] = []
@@ -290,15 +287,6 @@ class AnthropicTranscript(JsonTranscript):
         ]
         return bool(ours) and all(ours) and not isinstance(said[-1], Reasoning)
 
-    def _stood_before(self, message: Mapping[str, Any], old: AnthropicTranscript) -> bool:
-        """Return whether a message that comes next here stood in `old` after all that stands here."""
-        new = self._buffer[self._compared :]
-        same = self._instructions == old._instructions and old._buffer.startswith(new, self._compared)
-        self._changed = self._changed or not same
-        self._compared = len(self._buffer)
-        separator = b"," if self._buffer else b""
-        return not self._changed and old._buffer.startswith(separator + encode_json(message), self._compared)
-
     def _call(self, call: ToolCall) -> bytes:
         """Return a call; what the model wrote goes back byte for byte, unless it is no JSON object."""
         arguments = (call.arguments.strip() or "{}").encode("utf-8", "replace")
@@ -313,6 +301,28 @@ class AnthropicTranscript(JsonTranscript):
 
     def _marked(self, block: bytes) -> bytes:
         return block[:-1] + self._mark + b"}"
+
+
+class _Former:
+    """What a transcript held before it was opened again, compared with it as it grows anew."""
+
+    def __init__(self, instructions: list[bytes], messages: bytearray) -> None:
+        self._instructions = instructions
+        self._messages = messages
+        self._compared = 0
+        self._same = True
+
+    def has(self, message: Mapping[str, Any], instructions: list[bytes], before: bytearray) -> bool:
+        """Return whether the message stood there, and after the same messages as it comes after now."""
+        new = before[self._compared :]
+        self._same = (
+            self._same
+            and instructions == self._instructions
+            and self._messages.startswith(new, self._compared)
+        )
+        self._compared = len(before)
+        separator = b"," if before else b""
+        return self._same and self._messages.startswith(separator + encode_json(message), self._compared)
 
 
 def _message(role: str, blocks: Iterable[bytes]) -> dict[str, Any]:
