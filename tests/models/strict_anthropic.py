@@ -179,8 +179,8 @@ def signed(block: Block, body: Body, place: int, before: Sequence[Block]) -> Blo
     what = [body["model"], block.get("thinking", ""), sum("thinking" in one["type"] for one in before)]
     if MODELS[body["model"]].bound:
         messages = [*body["messages"][:place], {"role": "assistant", "content": list(before)}]
-        what.append(_plain([body.get("system"), body.get("tools"), messages]))
-    seal = hashlib.sha256(orjson.dumps(what)).hexdigest()
+        what.append([body.get("system"), body.get("tools"), messages])
+    seal = hashlib.sha256(_canonical(what)).hexdigest()
     if block["type"] == "redacted_thinking":
         return {"type": "redacted_thinking", "data": seal}
     return {"type": "thinking", "thinking": block["thinking"], "signature": seal}
@@ -188,7 +188,7 @@ def signed(block: Block, body: Body, place: int, before: Sequence[Block]) -> Blo
 
 def _before(body: Body, place: int) -> bytes:
     """Return all that stands before a message, as one value."""
-    return orjson.dumps(_plain([body.get("system"), body.get("tools"), body["messages"][:place]]))
+    return _canonical([body.get("system"), body.get("tools"), body["messages"][:place]])
 
 
 def _turn_began(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -209,11 +209,15 @@ def _linear(body: Body) -> Iterator[tuple[bytes, bool]]:
     blocks += [("system", block) for block in listed(body, "system")]
     blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
     for where, block in blocks:
-        yield orjson.dumps([where, _plain(block)]), "cache_control" in block
+        yield _canonical([where, block]), "cache_control" in block
+
+
+def _canonical(value: Any) -> bytes:
+    """Return a value in one spelling, whatever the order of its keys, without the markers of the cache."""
+    return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without the markers of the cache."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items() if name != "cache_control"}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
