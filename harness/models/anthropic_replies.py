@@ -6,7 +6,7 @@ Source: https://platform.claude.com/docs/en/api/messages, `build-with-claude/str
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from harness.messages import Reasoning, StopReason, Text, Usage
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
 from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.raw_json import elements, members
 from harness.models.replies import CallDraft, Reply
 
 _MOST_TOKENS = 1_000_000_000
@@ -45,6 +46,8 @@ class _Block:
     pieces: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     arguments: list[str] = field(default_factory=list[str])
     closed: bool = False
+    raw: str = ""
+    """The block as it came, byte for byte, where it came whole."""
 
     def take(self, delta: Mapping[str, Any]) -> TextDelta | ThinkingDelta | None:
         """Take one fragment and return what came with it for a person to see."""
@@ -70,7 +73,7 @@ class _Block:
                 text = _text(whole.get("text"))
                 return Text(text) if text else None
             case "thinking" | "redacted_thinking":
-                payload = encode_json(whole).decode()
+                payload = self.raw or encode_json(whole).decode()
                 return Reasoning(_text(whole.get("thinking")), provider, model, payload, route)
             case "tool_use":
                 arguments = "".join(self.arguments) or encode_json(whole.get("input") or {}).decode()
@@ -90,12 +93,12 @@ class ReplyDraft:
     model: str = ""
     response_id: str = ""
 
-    def take_message(self, message: Mapping[str, Any]) -> None:
-        """Take over a message: the whole one, or what a stream says of it at its beginning."""
+    def take_message(self, message: Mapping[str, Any], raws: Sequence[str] = ()) -> None:
+        """Take over a message: the whole one, with its blocks as they came, or how a stream begins."""
         self.model = _text(message.get("model"))
         self.response_id = _text(message.get("id"))
-        for index, block in enumerate(_objects(message.get("content"))):
-            self.blocks[index] = _Block(block, closed=True)
+        for index, (block, raw) in enumerate(zip(_objects(message.get("content")), raws, strict=False)):
+            self.blocks[index] = _Block(block, closed=True, raw=raw)
         self.take_end(message, message.get("usage"))
 
     def take_end(self, end: Mapping[str, Any], usage: Any) -> None:
@@ -136,10 +139,11 @@ def read_reply(body: bytes, *, place: str) -> ReplyDraft:
         ModelError: It holds an error that is not worth repeating.
     """
     document = _checked(decode_json(body), place=place)
-    if not isinstance(document.get("content"), list):
+    content = document.get("content")
+    if not isinstance(content, list) or len(_objects(content)) < len(cast("list[Any]", content)):
         raise TransientFault("the endpoint answered without any content")
     draft = ReplyDraft()
-    draft.take_message(document)
+    draft.take_message(document, elements(members(body.decode("utf-8", "replace"))["content"]))
     return draft
 
 

@@ -91,6 +91,16 @@ async def test_a_whole_reply_becomes_a_response():
         assert await ask(server, user("x"), tools=[SEARCH]) == RESPONSE
 
 
+async def test_thinking_is_kept_byte_for_byte():
+    block = '{"type":"thinking",  "thinking":"\\u00e4","signature":"c2ln\\/==","later":1.50}'
+    body = orjson.dumps(reply("BLOCK")).replace(b'"BLOCK"', block.encode())
+    async with fault_server(answer(body)) as server:
+        response = await ask(server, user("x"))
+    part = response.message.parts[0]
+    assert isinstance(part, Reasoning)
+    assert (part.text, part.payload) == ("ä", block)
+
+
 @settings(deadline=None, max_examples=15)
 @given(step=st.integers(1, 30), cuts=st.lists(st.integers(1, 2500), max_size=8))
 async def test_a_streamed_reply_is_the_same_however_it_is_cut(step: int, cuts: list[int]):
@@ -262,7 +272,7 @@ async def test_an_overloaded_endpoint_is_asked_again():
     assert response.message == assistant("fine")
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"content": "x"}', b"<html>"])
+@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"content": "x"}', b'{"content": [1]}', b"<html>"])
 async def test_an_answer_without_a_reply_is_no_reply(body: bytes):
     with pytest.raises(ModelUnavailable):
         async with fault_server(answer(body)) as server:

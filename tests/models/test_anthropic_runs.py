@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,9 +95,15 @@ class Reading:
 
 @asynccontextmanager
 async def reading(
-    folder: Path, *, model: str, thinking: str, stream: bool = False, context: str = "{}"
+    folder: Path,
+    *,
+    model: str,
+    thinking: str,
+    stream: bool = False,
+    context: str = "{}",
+    script: Sequence[Sequence[Block]] = SCRIPT,
 ) -> AsyncIterator[Reading]:
-    claude, file = StrictClaude(SCRIPT), folder / "team.yaml"
+    claude, file = StrictClaude(script), folder / "team.yaml"
     async with fault_server(*[claude.respond] * 80) as server:
         told = {"url": server.base_url, "model": model, "thinking": thinking, "context": context}
         file.write_text(TEAM.format(**told, stream=str(stream).lower()))
@@ -219,3 +225,17 @@ async def test_a_window_that_was_changed_takes_only_thinking_along_that_is_still
     assert any(isinstance(one.event, WindowCompacted) for one in recorded)
     replayed = await replay_run(recorded)
     assert replayed.exact, replayed.text
+
+
+async def test_no_thinking_of_a_reply_goes_back_that_thought_of_a_secret(tmp_path: Path):
+    secret = [thought("The key is sk-of-the-strict-server."), *turn(41)[1:2], thought("So."), *turn(41)[2:]]
+    script = [secret, *SCRIPT[1:]]
+    async with (
+        reading(tmp_path, model="claude-haiku-4-5", thinking=MANUAL, script=script) as scene,
+        scene.opened() as opened,
+    ):
+        result = await opened.run("Read it all.")
+        recorded = list(opened.journal.read(result.run_id))
+
+    assert (scene.claude.refusals, result.output) == ([], "Read.")
+    assert "sk-of-the-strict-server" not in repr(recorded)
