@@ -45,6 +45,10 @@ class Profile:
     """What the makers say to sample with, by mode of thinking, `on` and `off`."""
     fixed_sampling: bool = False
     """Whether a temperature is refused or not heard."""
+    forced_calls: bool = True
+    """Whether a tool call may be demanded of it (`tool_choice: required`)."""
+    reasoning_bound: bool = False
+    """Whether the endpoint refuses reasoning once anything before it has changed."""
 
     @property
     def assumed(self) -> str:
