@@ -15,6 +15,7 @@ from yarl import URL
 
 from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefinition, ToolResult
 from harness.models.chat_replies import StreamedReply, read_reply
+from harness.models.cutting import Continuation, held
 from harness.models.dialects import Dialect, dialect
 from harness.models.encoding import encode_json
 from harness.models.endpoint import Endpoint
@@ -71,11 +72,18 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def head(self, tools: Sequence[ToolDefinition]) -> bytes:
         """See `WireModel`."""
+        return self._head(tools, stream=self.endpoint.stream)
+
+    def streaming_head(self, tools: Sequence[ToolDefinition]) -> bytes:
+        """See `WireModel`."""
+        return self._head(tools, stream=True)
+
+    def _head(self, tools: Sequence[ToolDefinition], *, stream: bool) -> bytes:
         endpoint = self.endpoint
-        fields: dict[str, Any] = {"model": endpoint.model, "stream": endpoint.stream}
+        fields: dict[str, Any] = {"model": endpoint.model, "stream": stream}
         if tools:
             fields["tools"] = [_wire_tool(definition) for definition in tools]
-        if endpoint.stream:
+        if stream:
             fields["stream_options"] = {"include_usage": True}
         if endpoint.temperature is not None:
             fields["temperature"] = endpoint.temperature
@@ -118,7 +126,15 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def plan_thinking(self, thinking: Thinking) -> ThinkingPlan:
         """See `harness.models.port.plan_thinking`."""
-        return self._dialect.plan(thinking, self.endpoint.profile)
+        speaks, profile = self._dialect, self.endpoint.profile
+        if speaks.reasoning_field or speaks.tags_in_content or profile.reasoning_field:
+            return held(thinking, lambda asked: speaks.plan(asked, profile))
+        return speaks.plan(thinking, profile)
+
+    def continuation(self, text: str) -> Continuation | None:
+        """See `WireModel`."""
+        fields = self._dialect.continuation
+        return None if fields is None else Continuation({"role": "assistant", "content": text}, fields)
 
     def _length_fields(self) -> list[str]:
         """Return the names under which `extra` limits the length of a reply, which a call may change."""

@@ -30,5 +30,7 @@ def test_the_amount_follows_from_where_the_run_stands(situation: Situation, effo
 
 
 def test_two_turns_of_thinking_alone_demand_an_action():
-    assert not decide(Situation(think_only_turns=1)).act
-    assert decide(Situation(think_only_turns=2)).act
+    def after(turns: int) -> str:
+        return decide(Situation(think_only_turns=turns, can_require_calls=True)).tool_choice
+
+    assert (after(1), after(2)) == ("auto", "required")

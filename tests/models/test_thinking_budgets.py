@@ -1,0 +1,121 @@
+"""A budget of thinking that the harness holds, whatever the server does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from server import FaultServer, Forever, Script, answer, event_stream, fault_server
+
+import harness
+from harness import FunctionToolset, MemoryJournal, Recorded, RunResult
+from harness.events import AgentRunFinished, ModelCallFinished, ThinkingDecided, ThinkingOverran
+from harness.messages import Reasoning
+
+pytestmark = pytest.mark.anyio
+
+BUDGET = 400
+
+TEAM = """\
+harness: 1
+name: thinkers
+entry: lead
+models:
+  default: {{api: openai-chat, dialect: {dialect}, model: {model}, base_url: {url}, stream: {stream}, retries: 0}}
+thinking: {{mode: on, budget: {budget}}}
+mcpServers: {{desk: {{module: given.by.the.test, disabled: true}}}}
+agents: {{lead: {{instructions: Answer., tools: [desk]}}}}
+"""
+
+
+def data(**delta: Any) -> bytes:
+    """One event of a stream."""
+    chunk = {"id": "r", "model": "m", "choices": [{"index": 0, "delta": delta}]}
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+def ended(reason: str = "stop", **usage: int) -> bytes:
+    """The last events of a stream."""
+    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage or None}
+    return b"data: " + orjson.dumps(last) + b"\n\ndata: [DONE]\n\n"
+
+
+def thinks_forever() -> Script:
+    """A stream of thinking without end."""
+    piece = data(reasoning=" word and")
+    return [*event_stream(end=False), Forever(b"%x\r\n%b\r\n" % (len(piece), piece))]
+
+
+def looks() -> bytes:
+    """A piece of a stream that calls the tool."""
+    function = {"name": "desk__look", "arguments": "{}"}
+    return data(tool_calls=[{"index": 0, "id": "c1", "type": "function", "function": function}])
+
+
+def look() -> str:
+    """Look."""
+    return "It is 4."
+
+
+async def carried_out(
+    server: FaultServer, folder: Path, **settings: Any
+) -> tuple[RunResult, Sequence[Recorded]]:
+    """Run a team of one on the server and return what came of it."""
+    values = {"dialect": "vllm", "model": "qwen3-8b", "stream": "true", "budget": BUDGET, **settings}
+    file = folder / "team.yaml"
+    file.write_text(TEAM.format(url=server.base_url, **values))
+    with anyio.fail_after(20):
+        async with harness.open(
+            file, store=MemoryJournal(), toolsets=[FunctionToolset("desk", look)]
+        ) as opened:
+            run = await opened.start("What is X?")
+            recorded = [item async for item in run.events()]
+            return await run.result(), recorded
+
+
+def only(recorded: Sequence[Recorded], kind: type[Any]) -> list[Any]:
+    return [item.event for item in recorded if isinstance(item.event, kind)]
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+async def test_thinking_without_end_is_ended_and_the_model_goes_on_from_it(tmp_path: Path, stream: str):
+    acts = event_stream(
+        looks(), ended("tool_calls", prompt_tokens=500, completion_tokens=9, total_tokens=509)
+    )
+    says = event_stream(data(content="It is 4."), ended())
+    async with fault_server(thinks_forever(), acts, says) as server:
+        result, recorded = await carried_out(server, tmp_path, stream=stream)
+
+    first, second, _ = server.requests
+    assert (result.stop_reason, result.output) == ("done", "It is 4.")
+    assert first.json["stream"] is second.json["stream"] is True
+    begun = second.json["messages"][-1]
+    assert (begun["role"], second.json["continue_final_message"]) == ("assistant", True)
+    assert begun["content"].startswith("<think>\nword and word and")
+    assert begun["content"].endswith("directly now.\n</think>\n\n")
+    finished = only(recorded, ModelCallFinished)[0]
+    assert BUDGET <= finished.cut.tokens <= 1.1 * BUDGET
+    assert finished.cut.then == "continued"
+    assert finished.usage.reasoning_tokens == finished.cut.tokens
+    assert (finished.usage.calls, finished.usage.estimated) == (2, True)
+    assert finished.usage.output_tokens == finished.cut.tokens + 9
+    [thought] = [part for part in finished.message.parts if isinstance(part, Reasoning)]
+    assert thought.text.endswith(finished.cut.forced)
+    assert "limited time" in finished.cut.forced
+
+
+async def test_a_model_that_thinks_on_whatever_is_done_ends_the_run_with_its_budget(tmp_path: Path):
+    async with fault_server(*[thinks_forever()] * 4) as server:
+        result, recorded = await carried_out(server, tmp_path)
+
+    assert result.stop_reason == "budget_exhausted"
+    assert "budget of 400" in result.error
+    [finished] = only(recorded, ModelCallFinished)
+    assert finished.error_type == "ThinkingBudgetExhausted"
+    assert BUDGET <= result.usage.reasoning_tokens <= 1.1 * BUDGET
+    [ended_with] = only(recorded, AgentRunFinished)
+    assert ended_with.report.stop_reason == "budget_exhausted"
