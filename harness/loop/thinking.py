@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from harness.events import ThinkingDecided, ThinkingOverran
 from harness.messages import user
-from harness.models.port import CallOptions, Notice, ThinkingDelta, ToolChoice, plan_thinking
+from harness.models.port import CallOptions, TextDelta, ThinkingDelta, ToolChoice, plan_thinking
 from harness.models.thinking import (
     EFFORTS,
     Effort,
@@ -278,7 +278,7 @@ class Shown:
     def __init__(self, visible: Visibility) -> None:
         self._left = {"hidden": 0, "summary": SUMMARY_CHARACTERS, "full": None}[visible]
 
-    def __call__(self, notice: Notice) -> Notice | None:
+    def __call__(self, notice: TextDelta | ThinkingDelta) -> TextDelta | ThinkingDelta | None:
         """Return what is left of a notice, or None if that is nothing."""
         if not isinstance(notice, ThinkingDelta) or self._left is None:
             return notice

@@ -19,6 +19,7 @@ from harness.messages import Reasoning
 pytestmark = pytest.mark.anyio
 
 BUDGET = 400
+ALWAYS = "qwen3-30b-a3b-thinking-2507"
 
 TEAM = """\
 harness: 1
@@ -40,7 +41,7 @@ def data(**delta: Any) -> bytes:
 
 def ended(reason: str = "stop", **usage: int) -> bytes:
     """The last events of a stream."""
-    last = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage or None}
+    last: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage or None}
     return b"data: " + orjson.dumps(last) + b"\n\ndata: [DONE]\n\n"
 
 
@@ -119,3 +120,75 @@ async def test_a_model_that_thinks_on_whatever_is_done_ends_the_run_with_its_bud
     assert BUDGET <= result.usage.reasoning_tokens <= 1.1 * BUDGET
     [ended_with] = only(recorded, AgentRunFinished)
     assert ended_with.report.stop_reason == "budget_exhausted"
+
+
+async def test_a_server_that_cannot_go_on_is_asked_again_without_thinking(tmp_path: Path):
+    refuses = answer({"error": {"message": "the final message does not appear in the chat"}}, status=400)
+    says = event_stream(data(content="It is 4."), ended(prompt_tokens=300, completion_tokens=5))
+    async with fault_server(thinks_forever(), refuses, says) as server:
+        result, recorded = await carried_out(server, tmp_path)
+
+    assert result.output == "It is 4."
+    assert server.requests[2].json["chat_template_kwargs"] == {"enable_thinking": False}
+    [finished] = only(recorded, ModelCallFinished)
+    assert (finished.cut.then, finished.cut.forced) == ("asked-without", "")
+    assert finished.usage.input_tokens == 600
+    assert not [part for part in finished.message.parts if isinstance(part, Reasoning)]
+
+
+async def test_a_model_that_always_thinks_is_asked_for_a_call(tmp_path: Path):
+    refuses = answer({"error": {"message": "no"}}, status=400)
+    acts = event_stream(looks(), ended("tool_calls"))
+    says = event_stream(data(content="It is 4."), ended())
+    async with fault_server(thinks_forever(), refuses, acts, says) as server:
+        result, recorded = await carried_out(server, tmp_path, model=ALWAYS)
+
+    assert (result.stop_reason, result.output) == ("done", "It is 4.")
+    assert "tool_choice" not in server.requests[0].json
+    assert server.requests[2].json["tool_choice"] == "required"
+    assert only(recorded, ModelCallFinished)[0].cut.then == "asked-for-call"
+
+
+def whole(thought: str, **message: Any) -> bytes:
+    """A reply that does not stream."""
+    fields = {"role": "assistant", "content": None, "reasoning": thought, **message}
+    usage = {"prompt_tokens": 100, "completion_tokens": 4_100}
+    return answer({"choices": [{"message": fields, "finish_reason": "stop"}], "usage": usage})
+
+
+async def test_a_whole_reply_of_nothing_but_too_much_thinking_is_gone_on_from(tmp_path: Path):
+    says = event_stream(data(content="It is 4."), ended())
+    async with fault_server(whole(" word and" * 2_000), says) as server:
+        result, recorded = await carried_out(server, tmp_path)
+
+    assert (result.stop_reason, result.output) == ("done", "It is 4.")
+    assert only(recorded, ModelCallFinished)[0].cut.tokens == pytest.approx(4_000, rel=0.05)
+    assert only(recorded, ThinkingOverran)[0].budget == BUDGET
+
+
+async def test_a_reply_that_overran_and_acts_is_taken_and_its_endpoint_is_not_believed_any_more(tmp_path: Path):
+    function = {"name": "desk__look", "arguments": "{}"}
+    acts = whole(" word and" * 2_000, tool_calls=[{"id": "c1", "type": "function", "function": function}])
+    says = event_stream(data(reasoning="So"), data(content="It is 4."), ended())
+    async with fault_server(acts, says) as server:
+        result, recorded = await carried_out(server, tmp_path)
+
+    assert (result.stop_reason, result.output) == ("done", "It is 4.")
+    [overran] = only(recorded, ThinkingOverran)
+    assert (overran.turn, overran.budget) == (1, BUDGET)
+    assert overran.tokens == pytest.approx(4_000, rel=0.05)
+    first, second = only(recorded, ThinkingDecided)
+    assert (first.enforcement, second.enforcement) == ("hard", "soft")
+    assert "passed its budget" in second.enforced_by
+
+
+async def test_thinking_that_is_shown_and_not_reported_is_counted_and_flagged(tmp_path: Path):
+    says = event_stream(
+        data(reasoning="word " * 50), data(content="4."), ended(prompt_tokens=9, completion_tokens=60)
+    )
+    async with fault_server(says) as server:
+        _, recorded = await carried_out(server, tmp_path)
+
+    [finished] = only(recorded, ModelCallFinished)
+    assert finished.usage.reasoning_tokens == pytest.approx(50, abs=8)
+    assert (finished.usage.output_tokens, finished.usage.estimated) == (60, True)
