@@ -62,6 +62,8 @@ class Situation:
     """Replies in a row that called no tool."""
     can_require_calls: bool = False
     """Whether the endpoint may be told that a tool must be called."""
+    can_do_without: bool = False
+    """Whether thinking can be turned off."""
     window_share: float = 0.0
     """How full its window is; 0 if nobody knows its size."""
     tokens_left: int | None = None
@@ -106,9 +108,9 @@ def decide(situation: Situation) -> Level:
     if situation.thinking_left is not None and half_of(situation.thinking_left) < budget:
         budget = half_of(situation.thinking_left)
         reason += f", no more than half of the {situation.thinking_left:,} tokens of thinking that are left"
-    if budget < LEAST_BUDGET:
+    if budget < LEAST_BUDGET and situation.can_do_without:
         return Level("off", None, 0, choice, f"{reason}; that is too little to think with")
-    return Level("on", effort, budget, choice, reason)
+    return Level("on", effort, max(1, budget), choice, reason)
 
 
 def half_of(thinking_left: int) -> int:
@@ -151,6 +153,7 @@ def situation_of(agent: AgentRun) -> Situation:
         repeats=conduct.repeats,
         think_only_turns=conduct.think_only_turns,
         can_require_calls=bool(agent.tools) and thinks.can_require_tools,
+        can_do_without=_can_do_without(agent),
         window_share=agent.request_tokens() * state.scale / window if window else 0.0,
         tokens_left=agent.budget.tokens_left,
         turns_left=agent.budget.turns_left,

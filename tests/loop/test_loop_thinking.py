@@ -44,7 +44,8 @@ AUTO = "agents: {lead: {instructions: Answer., tools: [desk, shop], thinking: au
         (Situation(phase="act", think_only_turns=3), "low", 256),
         (Situation(phase="act", think_only_turns=2, can_require_calls=True), "low", 1_024),
         (Situation(phase="recover", failing_turns=4, repeats=4), "low", 1_024),
-        (Situation(phase="plan", tokens_left=500, turns_left=10), None, 0),
+        (Situation(phase="plan", tokens_left=500, turns_left=10), "high", 50),
+        (Situation(phase="plan", tokens_left=500, turns_left=10, can_do_without=True), None, 0),
     ],
 )
 def test_the_amount_follows_from_where_the_run_stands(situation: Situation, effort: str, budget: int):
@@ -292,7 +293,8 @@ class Always(Thinker):
 async def test_once_no_thinking_is_left_it_is_off_or_the_run_stops(run_team: RunTeam, kind: type[Thinker]):
     lead = kind(*[calls("desk.look", place=f"{n}") for n in range(12)], says("Done."), shares=[1.0])
 
-    run = await run_team(wants(thinking=1_000), toolsets=[READS], lead=lead, scout=lead)
+    team = wants(thinking=1_000).replace("thinking: auto", "thinking: {mode: on, budget: 300}")
+    run = await run_team(team, toolsets=[READS], lead=lead, scout=lead)
 
     assert sum(lead.thought) == 1_000
     if kind is Thinker:
