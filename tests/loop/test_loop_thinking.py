@@ -13,6 +13,7 @@ from stage import OpenTeam, RunTeam, Told, brief, opener, told
 
 from harness import FunctionToolset, Message, ScriptedModel, Usage, calls, says, together
 from harness.events import (
+    LimitWasReached,
     ModelCallFinished,
     ModelCallStarted,
     ReplanRequested,
