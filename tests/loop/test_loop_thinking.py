@@ -323,7 +323,7 @@ async def test_a_person_sees_as_much_of_the_thinking_as_the_team_says(
 ):
     team = AUTO.replace("thinking: auto", f"thinking: {{mode: auto, visible: {visible}}}")
     seen: list[str] = []
-    async with open_team(team, lead=Streaming(says("It is 4."))) as opened:
+    async with open_team(team, toolsets=[READS, WRITES], lead=Streaming(says("It is 4."))) as opened:
         run = await opened.start("What is X?")
         run.notices.listen(lambda _, notice: seen.append(notice.text))  # pyright: ignore
         await run.result()
