@@ -22,6 +22,7 @@ from harness.models.port import Model
 from harness.models.profiles import profile_of
 from harness.run import RunResult
 from harness.team import NETWORK_APIS, Team, TeamSpec, load_team
+from harness.thinking_plans import thinking_plans
 from harness.tools.port import Toolset
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ async def open_harness(
             stack.push_async_callback(journal.close)
         by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
+        thinking_plans(loaded, by_agent)
         tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)
         if tracing is not None:

@@ -198,6 +198,15 @@ def think(agent: AgentRun, turn: int) -> CallOptions:
     return CallOptions(tool_choice=decided.tool_choice, thinking=thinking)
 
 
+def most_of(asked: ThinkingSpec) -> Thinking:
+    """Return the most that is ever asked for where the team file says this."""
+    if asked.mode == "auto":
+        budget = max(_BUDGET_OF_EFFORT.values())
+        budget = budget if asked.budget is None else min(asked.budget, budget)
+        return Thinking("on", "high", budget, asked.visible, allow_degraded=True)
+    return Thinking(asked.mode, asked.effort, asked.budget, asked.visible, asked.allow_degraded)
+
+
 def check_thinking(agent: AgentRun) -> None:
     """Refuse a turn of a model that would think although no thinking is left, and cannot do without.
 
@@ -251,7 +260,7 @@ def _wanted(agent: AgentRun, asked: ThinkingSpec) -> tuple[Thinking, ToolChoice,
         budget = level.budget if asked.budget is None else min(asked.budget, level.budget)
         thinking = Thinking(level.mode, level.effort, budget or None, asked.visible, allow_degraded=True)
         return thinking, level.tool_choice, level.reason
-    thinking = Thinking(asked.mode, asked.effort, asked.budget, asked.visible, asked.allow_degraded)
+    thinking = most_of(asked)
     idle = agent.state.conduct.think_only_turns
     if asked.mode == "on" and idle >= IDLE_TURNS:
         choice: ToolChoice = "required" if agent.tools else "auto"

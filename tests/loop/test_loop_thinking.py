@@ -21,6 +21,7 @@ from harness.events import (
 )
 from harness.loop.thinking import ACT_NOW, Situation, decide
 from harness.messages import Reasoning
+from harness.models.port import ThinkingDelta
 from harness.models.thinking import Thinking, ThinkingPlan
 from harness.replay import carry_out_again
 
@@ -309,9 +310,14 @@ async def test_once_no_thinking_is_left_it_is_off_or_the_run_stops(run_team: Run
 
 
 class Streaming(ScriptedModel):
-    """A model whose thinking can be seen while it streams."""
+    """A model whose thinking can be seen while it streams, once somebody looks."""
+
+    def __init__(self, *replies: Any) -> None:
+        super().__init__(*replies)
+        self.watched = anyio.Event()
 
     async def respond(self, transcript: Any, options: Any, observe: Any) -> Any:
+        await self.watched.wait()
         for _ in range(100):
             observe(ThinkingDelta("thought "))
         return await super().respond(transcript, options, observe)
@@ -323,9 +329,11 @@ async def test_a_person_sees_as_much_of_the_thinking_as_the_team_says(
 ):
     team = AUTO.replace("thinking: auto", f"thinking: {{mode: auto, visible: {visible}}}")
     seen: list[str] = []
-    async with open_team(team, toolsets=[READS, WRITES], lead=Streaming(says("It is 4."))) as opened:
+    lead = Streaming(says("It is 4."))
+    async with open_team(team, toolsets=[READS, WRITES], lead=lead) as opened:
         run = await opened.start("What is X?")
         run.notices.listen(lambda _, notice: seen.append(notice.text))  # pyright: ignore
+        lead.watched.set()
         await run.result()
 
     assert len("".join(seen)) == shown
