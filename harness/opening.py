@@ -67,14 +67,14 @@ async def open_harness(
     )
     _check_prices(loaded.spec)
     given = models or {}
+    by_agent = build_models(loaded.spec, given)
+    thinking_plans(loaded, by_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         journal = _journal(store)
         if journal is not store:
             stack.push_async_callback(journal.close)
-        by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
-        thinking_plans(loaded, by_agent)
         tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)
         if tracing is not None:

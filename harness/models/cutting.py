@@ -53,7 +53,8 @@ def held(thinking: Thinking, plan: Callable[[Thinking], ThinkingPlan]) -> Thinki
     except ThinkingUnsupported:
         told = plan(replace(thinking, budget=None))
     if told.enforcement == "hard":
-        return replace(told, cut_at=guarded(budget))
+        reason = f"{told.reason}; where that does not hold, the harness ends it"
+        return replace(told, reason=reason, cut_at=guarded(budget))
     return replace(told, enforcement="hard", reason="the harness ends it", cut_at=budget)
 
 
