@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
+from harness import Message, ScriptedModel, run_sync
+from harness.messages import Reasoning, Text
+
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 TEAM = """\
@@ -417,3 +420,26 @@ team.yaml: the team thinkers is fine: 2 agents, entry lead
   scout
     thinking: auto, at most 4,000 tokens: hard, thinking_token_budget, where the server has a reasoning parser; where that does not hold, the harness ends it
 """)
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        ("hidden", ""),
+        ("summary", "     Where was it? It was here."),
+        ("full", "     Where was it?\n     It was here."),
+    ],
+)
+def test_show_tells_how_much_was_thought_and_what_as_the_team_says(tmp_path: Path, visible: str, shown: str):
+    team = THINKERS.replace("{budget: 4k}", f"{{mode: auto, budget: 4k, visible: {visible}}}")
+    (tmp_path / "team.yaml").write_text(team)
+    reply = Message("assistant", (Reasoning("Where was it?\nIt was here."), Text("It is at 4.")))
+    result = run_sync(
+        tmp_path / "team.yaml", "Where?", store=tmp_path / ".harness", models={"lead": ScriptedModel(reply)}
+    )
+
+    told = harness("show", result.run_id, cwd=tmp_path).stdout
+
+    assert re.search(r"  1\. thinking on, \d+ tokens of 4,000, ignored: planning\n", told)
+    assert ("Where was it?" in told) is (visible != "hidden")
+    assert shown in told

@@ -13,8 +13,11 @@ from server import FaultServer, Forever, Script, answer, event_stream, fault_ser
 
 import harness
 from harness import FunctionToolset, MemoryJournal, Recorded, RunResult
+from harness.adapters import build_models
 from harness.events import AgentRunFinished, ModelCallFinished, ThinkingDecided, ThinkingOverran
+from harness.journal import Journal
 from harness.messages import Reasoning
+from harness.replay import carry_out_again
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +44,10 @@ def data(**delta: Any) -> bytes:
 
 def ended(reason: str = "stop", **usage: int) -> bytes:
     """The last events of a stream."""
-    last: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "usage": usage or None}
+    last: dict[str, Any] = {
+        "choices": [{"index": 0, "delta": {}, "finish_reason": reason}],
+        "usage": usage or None,
+    }
     return b"data: " + orjson.dumps(last) + b"\n\ndata: [DONE]\n\n"
 
 
@@ -63,7 +69,7 @@ def look() -> str:
 
 
 async def carried_out(
-    server: FaultServer, folder: Path, **settings: Any
+    server: FaultServer, folder: Path, *, store: Journal | None = None, **settings: Any
 ) -> tuple[RunResult, Sequence[Recorded]]:
     """Run a team of one on the server and return what came of it."""
     values = {"dialect": "vllm", "model": "qwen3-8b", "stream": "true", "budget": BUDGET, **settings}
@@ -71,7 +77,7 @@ async def carried_out(
     file.write_text(TEAM.format(url=server.base_url, **values))
     with anyio.fail_after(20):
         async with harness.open(
-            file, store=MemoryJournal(), toolsets=[FunctionToolset("desk", look)]
+            file, store=store or MemoryJournal(), toolsets=[FunctionToolset("desk", look)]
         ) as opened:
             run = await opened.start("What is X?")
             recorded = [item async for item in run.events()]
@@ -166,7 +172,9 @@ async def test_a_whole_reply_of_nothing_but_too_much_thinking_is_gone_on_from(tm
     assert only(recorded, ThinkingOverran)[0].budget == BUDGET
 
 
-async def test_a_reply_that_overran_and_acts_is_taken_and_its_endpoint_is_not_believed_any_more(tmp_path: Path):
+async def test_a_reply_that_overran_and_acts_is_taken_and_its_endpoint_is_not_believed_any_more(
+    tmp_path: Path,
+):
     function = {"name": "desk__look", "arguments": "{}"}
     acts = whole(" word and" * 2_000, tool_calls=[{"id": "c1", "type": "function", "function": function}])
     says = event_stream(data(reasoning="So"), data(content="It is 4."), ended())
@@ -192,3 +200,31 @@ async def test_thinking_that_is_shown_and_not_reported_is_counted_and_flagged(tm
     [finished] = only(recorded, ModelCallFinished)
     assert finished.usage.reasoning_tokens == pytest.approx(50, abs=8)
     assert (finished.usage.output_tokens, finished.usage.estimated) == (60, True)
+
+
+@pytest.mark.parametrize("exhausted", [True, False])
+async def test_a_run_whose_thinking_was_ended_is_replayed_exactly(tmp_path: Path, exhausted: bool):
+    says = event_stream(data(content="It is 4."), ended())
+    scripts = [thinks_forever()] * 4 if exhausted else [thinks_forever(), says]
+    async with fault_server(*scripts) as server:
+        result, recorded = await carried_out(server, tmp_path)
+        asked = len(server.requests)
+        team = harness.load_team(tmp_path / "team.yaml", servers=["desk"])
+        again = await carry_out_again(recorded, team, build_models(team.spec, {}))
+
+    assert again.exact, (again.divergences, again.missing)
+    assert len(server.requests) == asked
+    assert result.stop_reason == ("budget_exhausted" if exhausted else "done")
+
+
+async def test_a_run_that_ended_with_its_budget_can_be_gone_on_with(tmp_path: Path):
+    says = event_stream(data(content="It is 4."), ended())
+    store = MemoryJournal()
+    async with fault_server(*[thinks_forever()] * 4, says) as server:
+        ended_early, _ = await carried_out(server, tmp_path, store=store)
+        async with harness.open(
+            tmp_path / "team.yaml", store=store, toolsets=[FunctionToolset("desk", look)]
+        ) as opened:
+            result = await (await opened.resume(ended_early.run_id)).result()
+
+    assert (result.stop_reason, result.output) == ("done", "It is 4.")
