@@ -29,21 +29,32 @@ def read_runs(source: str | Path, *, store: str | Path | None = None) -> Iterato
         UsageError: There is no such run or file.
         TraceError: The file cannot be read as any format known here.
     """
-    reference = str(source)
-    if Path(reference).is_file() and not is_bundle(reference):
+    if is_trace(source):
         # Foreign formats are read by those who have such files.
         from harness.foreign import read_records
 
-        yield from read_records(Path(reference))
-    elif Path(reference).is_dir():
-        raise UsageError(f"{reference} is a folder; name the files in it")
-    elif _looks_like_a_file(reference) and not is_bundle(reference):
-        raise UsageError(f"there is no file {reference}")
+        yield from read_records(Path(source))
     else:
-        for events in find_runs(reference, store or DEFAULT_STORE):
+        for events in find_runs(str(source), store or DEFAULT_STORE):
             record = record_of(events)
             record.span_id = _span_ids(events)
             yield record
+
+
+def is_trace(source: str | Path) -> bool:
+    """Return whether `source` names a file that others wrote; otherwise it is a run of ours, or a bundle.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    reference = str(source)
+    if is_bundle(reference):
+        return False
+    if Path(reference).is_dir():
+        raise UsageError(f"{reference} is a folder; name the files in it")
+    if not Path(reference).is_file() and _looks_like_a_file(reference):
+        raise UsageError(f"there is no file {reference}")
+    return Path(reference).is_file()
 
 
 def diagnose(source: str | Path | RunRecord, *, store: str | Path | None = None) -> Diagnosis:

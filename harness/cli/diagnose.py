@@ -49,7 +49,7 @@ class DiagnoseRequest:
 def diagnose_sources(request: DiagnoseRequest) -> int:
     """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says, 3 if one was not sent."""
     threshold = _threshold(request.fail_on)
-    _check_detectors(request.detectors)
+    check_detectors(request.detectors)
     known = _read_baseline(request.baseline) if request.baseline else frozenset[str]()
     prints: Counter[str] = Counter()
     judged: list[Evaluation] = []
@@ -75,13 +75,14 @@ def diagnose_sources(request: DiagnoseRequest) -> int:
 
 def _diagnoses(request: DiagnoseRequest) -> Iterator[tuple[str, Diagnosis]]:
     store = store_name(request.store)
-    contracts = _read_contracts(request.order) if request.order else []
+    contracts = read_contracts(request.order) if request.order else []
     for source in request.sources:
         for diagnosis in diagnose_all(source, store=store, contracts=contracts):
             yield source, diagnosis
 
 
-def _read_contracts(path: Path) -> list[Contract]:
+def read_contracts(path: Path) -> list[Contract]:
+    """Return the contracts of a file, one a line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -105,7 +106,8 @@ def _threshold(fail_on: str | None) -> int:
     return SEVERITIES.index(fail_on)
 
 
-def _check_detectors(names: Sequence[str]) -> None:
+def check_detectors(names: Sequence[str]) -> None:
+    """Refuse names that no detector has."""
     known = {detector.name: detector.promise for detector in DETECTORS}
     for name in names:
         if name not in known:
@@ -190,7 +192,10 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
     if diagnosis.not_measurable:
         lacking: dict[tuple[str, ...], list[str]] = {}
         for one in diagnosis.not_measurable:
-            lacking.setdefault(one.lacks, []).append(one.detector)
+            if one.why:
+                print(f"  not measurable by {one.detector}: {one_line(one.why, _WIDTH)}")
+            else:
+                lacking.setdefault(one.lacks, []).append(one.detector)
         for lacks, detectors in lacking.items():
             print(f"  not measurable, as the source has no {', '.join(lacks)}: {', '.join(detectors)}")
     print()
@@ -198,7 +203,7 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
 
 def _print_finding(finding: Finding, *, is_known: bool) -> None:
     mark = " (known)" if is_known else ""
-    print(f"  {finding.severity:7s} {finding.detector}{mark}  {plain(_place(finding))}")
+    print(f"  {finding.severity:7s} {finding.detector}{mark}  {plain(place_of(finding))}")
     print(f"          {plain(finding.what)}")
     for quote in finding.evidence[:_EVIDENCE]:
         print(f"          > {plain(quote.where)}: {one_line(quote.text, _WIDTH)}")
@@ -212,7 +217,8 @@ def _print_finding(finding: Finding, *, is_known: bool) -> None:
             print(f"              --set {plain(path)}={plain(orjson.dumps(value).decode())}")
 
 
-def _place(finding: Finding) -> str:
+def place_of(finding: Finding) -> str:
+    """Return the call, the turns or the agent that a finding is about first."""
     where = finding.where
     if where.calls:
         call, *more = where.calls

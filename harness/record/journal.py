@@ -50,7 +50,7 @@ def record_of(recorded: Iterable[Recorded]) -> RunRecord:
     events = list(recorded)
     if not events:
         raise ValueError("a run without events")
-    reading = _Reading(RunRecord(events[0].run_id, "journal"))
+    reading = _Reading(RunRecord(events[0].run_id, "journal", ours=True))
     for item in effective(events):
         read = _READ.get(type(item.event))
         if read is not None:

@@ -270,6 +270,8 @@ class RunRecord:
     id: str
     source: str
     """`journal`, or the format it was read from."""
+    ours: bool = False
+    """Whether the harness carried it out, so that tools with bare names are its own; also in a trace of it."""
     name: str = ""
     """The team, the workflow, or the file."""
     agents: dict[str, AgentRecord] = field(default_factory=dict[str, AgentRecord])
@@ -289,10 +291,8 @@ class RunRecord:
     """How many spans or events it was read from."""
     notes: list[str] = field(default_factory=list[str])
     """What a reader should know about how it was read, such as spans that were left out."""
-    reference: list[tuple[str, Mapping[str, Any]]] = field(
-        default_factory=list[tuple[str, Mapping[str, Any]]]
-    )
-    """Calls that a benchmark says would have been right, in order; for evaluation, no detector reads it."""
+    reference: list[tuple[str, Mapping[str, Any]]] | None = None
+    """Calls that a benchmark says would have been right, in order; None where nothing is said of it; only the attribution of failures reads it."""
     trace_id: str = ""
     """In hex, of the trace that shows it; empty where it is not one of OpenTelemetry."""
     span_id: Callable[[str], str] = field(default=str, repr=False)

@@ -156,8 +156,10 @@ def _head(diagnosis: Diagnosis, texts: Texts) -> dict[str, Any]:
 def _missing(diagnosis: Diagnosis) -> list[str]:
     lacking: dict[tuple[str, ...], list[str]] = {}
     for one in diagnosis.not_measurable:
-        lacking.setdefault(one.lacks, []).append(one.detector)
-    return [
+        if not one.why:
+            lacking.setdefault(one.lacks, []).append(one.detector)
+    told = [f"not measurable by {one.detector}: {one.why}" for one in diagnosis.not_measurable if one.why]
+    return told + [
         f"not measurable, because the source does not carry {', '.join(lacks)}: {', '.join(names)}"
         for lacks, names in lacking.items()
     ]
@@ -259,7 +261,7 @@ class _Lane:
         ]
         used = None
         if uses is not None:
-            used = [[use.by.turn, list(use.values[:6]), use.words] for use in uses.of(entry)[:20]]
+            used = [[use.by.turn, list(use.values[:6]), len(use.words)] for use in uses.of(entry)[:20]]
         return [
             entry.origin,
             entry.place,

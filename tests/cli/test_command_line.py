@@ -359,6 +359,13 @@ def test_diagnose_tells_what_is_wrong_and_fails_only_for_what_is_new(folder: Pat
         ("last", "--fail-on", "bad"),
         ("last", "--baseline", "none.json"),
         ("last", "--detector", "lop"),
+        ("last", "--live"),
+        ("last", "--finding", "3f2a"),
+        ("last", "--confirm", "--finding", "3f2a"),
+        ("last", "--confirm", "--fail-on", "error"),
+        ("last", "--confirm", "--detector", "lop"),
+        ("none", "--confirm"),
+        ("no-such.json", "--confirm"),
     ],
 )
 def test_diagnose_says_what_it_cannot_read(folder: Path, arguments: tuple[str, ...]):

@@ -289,3 +289,37 @@ def test_any_run_of_a_file_that_holds_several_is_shown(folder: Path):
     assert "the second task" in second.stdout
     assert second.stderr == ""
     assert (third.returncode, third.stderr) == (2, "error: several.jsonl holds no run 3\n")
+
+
+def test_a_finding_is_confirmed_on_the_request_it_stands_in(folder: Path):
+    report = "Wheels, sluices and sacks of flour stood by the water. " * 40
+    setting = f"models.scout.script=[{{say: '{report}'}}]"
+    assert harness(folder, "run", "team.yaml", "Where is X?", "--set", setting, "-q").returncode == 0
+    confirming = ("diagnose", "last", "--confirm", "--live", "--detector", "report-bloat")
+
+    shown = harness(folder, *confirming)
+    view = json.loads(harness(folder, *confirming, "--json").stdout)
+
+    assert (shown.returncode, plain(shown.stdout)) == snapshot(
+        (
+            0,
+            """\
+run ID: 1 of 1 finding confirmed
+  info    report-bloat  lead/turn-1/0  461b5b3dc0575407
+          the report of lead/scout-1 took 551 tokens, and 0% of what it says was used
+          without it: 1 × report:lead/scout-1 left out
+          lead/turn-2: 1,306 tokens ($0.00) -> 762 tokens ($0.00)
+          saves 544 tokens ($0.00) in 1 request
+          the finding's cost: 551 said, 551 measured
+          did:       X is at line 4.
+          would do:  X is at line 4.  (762 tokens, $0.00)
+  the model answered 1 time: $0.00
+
+""",
+        )
+    )
+    (found,) = view["findings"]
+    assert view["type"] == "confirmation"
+    assert found["recorded"]["tokens"] - found["changed"]["tokens"] == found["saved"]["tokens"]
+    assert found["finding"]["fingerprint"] in shown.stdout
+    assert found["asked"]["reply"]["parts"][0]["text"] == "X is at line 4."
