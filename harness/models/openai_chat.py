@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from yarl import URL
@@ -129,7 +130,9 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         speaks, profile = self._dialect, self.endpoint.profile
         if speaks.reasoning_field or speaks.tags_in_content or profile.reasoning_field:
             return held(thinking, lambda asked: speaks.plan(asked, profile))
-        return speaks.plan(thinking, profile)
+        plan = speaks.plan(thinking, profile)
+        # Should it show its thinking after all, as servers of unknown kind do, it is ended as well.
+        return replace(plan, cut_at=thinking.budget) if self.endpoint.stream else plan
 
     def continuation(self, text: str) -> Continuation | None:
         """See `WireModel`."""

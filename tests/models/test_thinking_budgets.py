@@ -17,6 +17,7 @@ from harness.adapters import build_models
 from harness.events import AgentRunFinished, ModelCallFinished, ThinkingDecided, ThinkingOverran
 from harness.journal import Journal
 from harness.messages import Reasoning
+from harness.models.dialects import NAMES
 from harness.replay import carry_out_again
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +31,7 @@ name: thinkers
 entry: lead
 models:
   default: {{api: openai-chat, dialect: {dialect}, model: {model}, base_url: {url}, stream: {stream}, retries: 0}}
-thinking: {{mode: on, budget: {budget}}}
+thinking: {{mode: on, budget: {budget}, allow_degraded: {degraded}}}
 mcpServers: {{desk: {{module: given.by.the.test, disabled: true}}}}
 agents: {{lead: {{instructions: Answer., tools: [desk]}}}}
 """
@@ -72,7 +73,8 @@ async def carried_out(
     server: FaultServer, folder: Path, *, store: Journal | None = None, **settings: Any
 ) -> tuple[RunResult, Sequence[Recorded]]:
     """Run a team of one on the server and return what came of it."""
-    values = {"dialect": "vllm", "model": "qwen3-8b", "stream": "true", "budget": BUDGET, **settings}
+    values = {"dialect": "vllm", "model": "qwen3-8b", "stream": "true", "budget": BUDGET}
+    values |= {"degraded": "false", **settings}
     file = folder / "team.yaml"
     file.write_text(TEAM.format(url=server.base_url, **values))
     with anyio.fail_after(20):
@@ -153,6 +155,15 @@ async def test_a_model_that_always_thinks_is_asked_for_a_call(tmp_path: Path):
     assert "tool_choice" not in server.requests[0].json
     assert server.requests[2].json["tool_choice"] == "required"
     assert only(recorded, ModelCallFinished)[0].cut.then == "asked-for-call"
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+async def test_no_server_thinks_more_than_a_tenth_beyond_its_budget(tmp_path: Path, dialect: str):
+    async with fault_server(*[thinks_forever()] * 5) as server:
+        result, _ = await carried_out(server, tmp_path, dialect=dialect, degraded="true")
+
+    assert result.stop_reason == "budget_exhausted"
+    assert 0.9 * BUDGET <= result.usage.reasoning_tokens <= 1.1 * BUDGET
 
 
 def whole(thought: str, **message: Any) -> bytes:
