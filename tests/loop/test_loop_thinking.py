@@ -270,7 +270,8 @@ def test_what_is_handed_out_and_not_given_back_never_passes_the_limit(
             return await told(await opened.start("What is X?"))
 
     run = anyio.run(play)
-    thought, out = 0, {}
+    thought = 0
+    out: dict[str, int] = {}
     for item in run.recorded:
         match item.event:
             case ThinkingDecided(agent=agent, budget=budget):
