@@ -312,15 +312,15 @@ class WireModel(ABC, Generic[Conversation]):
         """Yield how a model may be brought to act, the best way first."""
         options, thinking = call.options, call.options.thinking
         assert thinking is not None
-        off = UNTOLD
+        without, off = Thinking("off", visible=thinking.visible), UNTOLD
         with suppress(ThinkingUnsupported):
-            off = self.plan_thinking(Thinking("off", visible=thinking.visible))
+            off = self.plan_thinking(without)
         begun = self.continuation(beginning(thought))
         if begun is not None and thought:
             fields = merged(off.fields, begun.fields)
             yield _Way("continued", options, replace(off, fields=fields), begun)
         if off.enforcement == "hard" and thinking.mode != "off":
-            yield _Way("asked-without", options, off)
+            yield _Way("asked-without", replace(options, thinking=without), off)
         if call.conversation.tools and plan.can_require_tools and options.tool_choice == "auto":
             yield _Way("asked-for-call", replace(options, tool_choice="required"), plan)
 
