@@ -43,9 +43,9 @@ class Calls:
         )
         if call.id and by_id:
             return by_id[0]
-        for children in (by_arguments, by_name):
-            found = [one for one in children if not _has_id(one)]
-            if len(found) == 1 or (found and children is by_arguments):
+        for those in (by_arguments, by_name):
+            found = [one for one in those if not _has_id(one)]
+            if len(found) == 1 or (found and those is by_arguments):
                 return found[0]
         return None
 

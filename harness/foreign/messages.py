@@ -53,12 +53,38 @@ _WRAPPED = ("kwargs", "message")
 
 
 class Interned:
-    """Messages by what stands in them, so that a conversation sent a hundred times is kept once."""
+    """Messages by what stands in them, so that a conversation sent a hundred times is kept once.
+
+    Nor is it read a hundred times: of a list whose text begins with that of the last one of the same place, only
+    what comes after is.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Message, ...]] = {}
         self._digests: dict[int, bytes] = {}
         self._texts: dict[str, str] = {}
+        self._lists: dict[str, tuple[int, int, tuple[Message, ...]]] = {}
+        """The last list of each place: the length and hash of its text without the last bracket, and its messages."""
+
+    def growing(self, value: Any, place: str) -> tuple[Message, ...]:
+        """Return what `messages` does, for the requests of one conversation, which mostly say all of it again.
+
+        Args:
+            place: Where the conversation is told of, such as the span around its requests.
+        """
+        if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
+            return self.messages(value)
+        length, mark, begun = self._lists.get(place, (0, 0, ()))
+        more: Any = None
+        if 0 < length < len(value) and value[length] == "," and hash(value[:length]) == mark:
+            more = parsed(f"[{value[length + 1 :]}")
+        if not (isinstance(more, list) and more):
+            more, begun = parsed(value), ()
+        found = (*begun, *self.messages(more))
+        if isinstance(more, list):
+            whole = value[:-1].rstrip()
+            self._lists[place] = len(whole), hash(whole), found
+        return found
 
     def messages(self, value: Any) -> tuple[Message, ...]:
         """Return the messages of a list, a single one, or JSON text of either; `()` if there are none."""
