@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.messages import canonical_arguments
 from harness.record import Call
@@ -40,11 +41,15 @@ class Asked:
 
 def _is_identifier(path: str, value: str) -> bool:
     """Return whether an argument is an identifier, and no text, date or quantity."""
-    leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
     is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
-    return (
-        is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and not _AMOUNT.fullmatch(value)
-    )
+    return is_id and not _is_text(path) and not _DATE.fullmatch(value) and not _AMOUNT.fullmatch(value)
+
+
+@lru_cache(maxsize=4096)
+def _is_text(path: str) -> bool:
+    """Return whether an argument's name says that it is a text."""
+    leaf = path.rpartition(".")[2]
+    return bool(_FREE_TEXT.search(path if leaf.isdigit() else leaf))
 
 
 def _spelled(value: str) -> str:

@@ -8,6 +8,8 @@ from harness.diagnosis.case import AgentCase
 from harness.record import Call, Entry
 from harness.record.values import is_made_of
 
+_QUANTITY = re.compile(r"[\d.,-]+")
+
 
 def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:
     """Return whether only the agent itself said a value, and did not make it of what it had observed.
@@ -26,6 +28,6 @@ def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call
 
 def is_derived(case: AgentCase, value: str, turn: int) -> bool:
     """Return whether a value is short enough to be counted or computed, or made of what was shown by a turn."""
-    if re.fullmatch(r"[\d.,-]+", value):
+    if _QUANTITY.fullmatch(value):
         return len(value.replace(".", "").replace("-", "")) < 6
     return is_made_of(value, lambda piece: case.uses.shown(piece, turn))

@@ -331,11 +331,11 @@ def _listed(tree: Json) -> Any:
 def _tool_arguments(value: Any) -> str:
     """Return a call's arguments; a wrapper that an instrumentation put around them is taken off."""
     inner = parsed(value)
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and cast("Json", inner).keys() <= _WRAPPERS:
         held = cast("Json", inner)
         for key in ("inputs", "input", "kwargs", "arguments"):
             wrapped = parsed(held.get(key))
-            if isinstance(wrapped, dict) and set(held) <= _WRAPPERS:
+            if isinstance(wrapped, dict):
                 return as_text(cast("Json", wrapped))
     return value if isinstance(value, str) else as_text(value)
 

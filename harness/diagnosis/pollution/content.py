@@ -224,8 +224,11 @@ def _spelled(value: str) -> object:
 def _facts(asked: Iterable[str], text: str) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield (thing, attribute) → value; things without a name of their own are what the call asked about."""
     try:
-        parsed = orjson.loads(text)
+        # Most results are no JSON, and of an error one is told the line and the column.
+        parsed = orjson.loads(text) if text.lstrip().startswith(("{", "[")) else None
     except orjson.JSONDecodeError:
+        parsed = None
+    if parsed is None:
         things = [value for value in asked if is_distinctive(value)]
         if len(things) == 1:
             for attribute, value in _LINE.findall(text):
