@@ -53,7 +53,9 @@ def write(path: Path, spans: int) -> None:
 
         def put(parent: int, name: str, **facts: Any) -> int:
             number = next(numbers)
-            batch.append(span(number, parent, name, **{f"gen_ai.{key}": value for key, value in facts.items()}))
+            batch.append(
+                span(number, parent, name, **{f"gen_ai.{key}": value for key, value in facts.items()})
+            )
             if len(batch) == BATCH:
                 send()
             return number
