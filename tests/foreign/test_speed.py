@@ -24,8 +24,8 @@ SPANS = int(os.environ.get("HARNESS_SPEED_SPANS", "20000"))
 TURNS = 10
 BATCH = 100
 SECONDS = 20.0 * SPANS / 100_000
-PARSED_SO_OFTEN = 35
-"""Reading and diagnosing may take as long as parsing the file this often; 19 times were measured."""
+PARSED_SO_OFTEN = 25
+"""Reading and diagnosing may take as long as parsing the file this often; 12 and 13 times were measured."""
 MEGABYTES = 100 + 900 * SPANS // 100_000
 
 MEASURE = """
