@@ -205,7 +205,7 @@ class Harness:
             servers=server_names(self._wiring.toolsets),
         )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
-        return Crew(team, build_models(team.spec, self._wiring.given), servers)
+        return Crew(team, build_models(team, self._wiring.given), servers)
 
     async def resume_all(self) -> list[Run]:
         """Carry on every run of this team that was cut off or interrupted and that no live process has.

@@ -71,7 +71,7 @@ async def open_harness(
         journal = _journal(store)
         if journal is not store:
             stack.push_async_callback(journal.close)
-        by_agent = build_models(loaded.spec, given)
+        by_agent = build_models(loaded, given)
         stack.push_async_callback(close_models, by_agent, given)
         tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)

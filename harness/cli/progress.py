@@ -31,9 +31,9 @@ from harness.events import (
     ToolServerStarted,
 )
 from harness.harness import Harness
-from harness.loop.log import Progress
+from harness.loop.log import Happening, Progress
 from harness.loop.state import AgentState, RunState
-from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.port import Waiting
 from harness.run import Run
 
 REFRESH_SECONDS = 0.12
@@ -49,10 +49,22 @@ async def show_progress(harness: Harness, run: Run) -> None:
 
 
 async def _lines(run: Run) -> None:
+    def notice(agent: str, notice: Happening) -> None:
+        if isinstance(notice, Waiting) and notice.queued:
+            print(f"{agent}: {describe_wait(notice)}", file=sys.stderr, flush=True)
+
+    run.notices.listen(notice)
     async for recorded in run.events(after=run.begins_at - 1):
         line = describe(recorded.event)
         if line:
             print(line, file=sys.stderr, flush=True)
+
+
+def describe_wait(waiting: Waiting) -> str:
+    """Return what a request waits for, and how long if that is known."""
+    seconds = "" if waiting.seconds is None else f" {waiting.seconds:.0f} s"
+    others = "" if waiting.queued < 2 else f", {waiting.queued} in the queue"
+    return f"waits{seconds}{others}: {waiting.reason}"
 
 
 def describe(event: Event) -> str:
@@ -133,12 +145,16 @@ class _Picture:
         self._console = console
         self._began = time.monotonic()
         self._said: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
+        """What the request of an agent waits for; empty once it no longer does."""
 
-    def notice(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
-        """Remember the newest progress of an agent's tool."""
+    def notice(self, agent: str, notice: Happening) -> None:
+        """Remember the newest progress of an agent's tool, or what its request waits for."""
         if isinstance(notice, Progress):
             share = f" {notice.done / notice.total:.0%}" if notice.total else ""
             self._said[agent] = f"{notice.tool}{share} {notice.message}"
+        elif isinstance(notice, Waiting):
+            self._waits[agent] = describe_wait(notice) if notice.queued else ""
 
     def render(self) -> Tree:
         """Return the tree as it stands."""
@@ -180,6 +196,7 @@ class _Picture:
                 "thinking" if agent.calling_model else ", ".join(tool for tool, _ in agent.running.values())
             )
             doing = self._said.get(agent.path, doing) if agent.running else doing
+            doing = self._waits.get(agent.path) or doing
         tokens = count(agent.usage.total_tokens, "token")
         name = agent.path.rpartition("/")[2]
         line = f"{mark} {name} · {count(agent.turns, 'turn')} · {tokens}" + (f" · {doing}" if doing else "")

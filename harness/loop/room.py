@@ -11,8 +11,8 @@ from harness.models.port import Model
 from harness.team import ContextSpec
 from harness.tools.results import MAX_RESULT_CHARACTERS
 
-SUMMARISER = "model:"
-"""Begins the names of models that are no agent's, but sum up windows: `model:NAME`."""
+BY_NAME = "model:"
+"""Begins the names of models that are no agent's own, but sum up windows or stand in: `model:NAME`."""
 
 
 @dataclass(frozen=True, slots=True)

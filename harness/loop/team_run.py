@@ -41,7 +41,7 @@ from harness.loop.past import Diverged, RecordEnds
 from harness.loop.places import Places
 from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
-from harness.loop.room import SUMMARISER, Room
+from harness.loop.room import BY_NAME, Room
 from harness.loop.state import Reading
 from harness.messages import Message, ToolDefinition, system, user
 from harness.models.port import Model, settings_of
@@ -376,9 +376,7 @@ class TeamRun:
         if spec is None:
             return None
         summarisers = {
-            key.removeprefix(SUMMARISER): model
-            for key, model in self.models.items()
-            if key.startswith(SUMMARISER)
+            key.removeprefix(BY_NAME): model for key, model in self.models.items() if key.startswith(BY_NAME)
         }
         known = [tokens for tokens in (spec.window, self.models[name].context_window) if tokens is not None]
         return Room(spec, min(known, default=None), summarisers)

@@ -69,7 +69,9 @@ class WireModel(ABC, Generic[Conversation]):
                 idle_seconds=endpoint.idle_seconds if endpoint.stream else None,
                 retries=endpoint.retries,
                 backoff_seconds=endpoint.backoff_seconds,
-                parallel=endpoint.parallel,
+                limits=endpoint.limits,
+                key=endpoint.api_key,
+                key_from=endpoint.key_from,
             ),
             jitter=jitter,
         )
@@ -182,7 +184,8 @@ class WireModel(ABC, Generic[Conversation]):
                 return await self._read_stream(response, observe, first)
             return self.read(await response.read())
 
-        reply = await self._channel.post(body, read, observe)
+        most = options.max_tokens or self.endpoint.max_tokens or 0
+        reply = await self._channel.post(body, read, observe, output_tokens=most, used=_tokens_of)
         answer = reply.response(
             model=self.name, name_of=conversation.name_of, unused_id=conversation.id_source()
         )
@@ -212,6 +215,10 @@ class WireModel(ABC, Generic[Conversation]):
         if reader.done:
             await _read_to_end(response)
         return reader.finish()
+
+
+def _tokens_of(reply: Reply) -> int | None:
+    return None if reply.usage is None else reply.usage.total_tokens
 
 
 async def _read_to_end(response: aiohttp.ClientResponse) -> None:
