@@ -15,6 +15,7 @@
     │   │   └── QuotaUsedUp    the account has no credit or quota left
     │   ├── ModelRefused       the model, or a filter, would not answer
     │   ├── EmptyResponse      the model said nothing, twice
+    │   ├── ReplyCutOff        the model's replies do not fit into its length limit
     │   └── ContextOverflow    the request does not fit into the model's window
     ├── ToolError              a tool failed; the model sees the text and may mend it
     │   └── ToolServerError    the server behind it could not be started or was lost
@@ -127,6 +128,10 @@ class ModelRefused(ModelError):
 
 class EmptyResponse(ModelError):
     """The model said nothing, and nothing again when it was told so."""
+
+
+class ReplyCutOff(ModelError):
+    """The model's replies were cut off at its length limit again and again."""
 
 
 class ContextOverflow(ModelError):

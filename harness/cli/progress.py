@@ -23,6 +23,7 @@ from harness.events import (
     Event,
     LimitWasReached,
     ModelCallRetried,
+    ModelFellBack,
     PlanCreated,
     ReplanRequested,
     RunResumed,
@@ -86,14 +87,23 @@ def describe(event: Event) -> str:
             return f"{agent}: sent back: {one_line('; '.join(reasons), 90)}"
         case LimitWasReached(agent=agent, limit=limit, scope=scope):
             return f"{agent}: the {limit} limit of {scope} is reached"
-        case ModelCallRetried(agent=agent, reason=reason, wait_seconds=seconds):
-            return f"{agent}: model call failed, again in {seconds:.1f} s: {one_line(reason, 90)}"
+        case ModelCallRetried() | ModelFellBack():
+            return _describe_fault(event)
         case ToolServerStarted(server=server, tools=tools, seconds=seconds) if seconds > 1:
             return f"server {server}: {count(len(tools), 'tool')} after {seconds:.1f} s"
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
         case _:
             return _describe_people(event)
+
+
+def _describe_fault(event: ModelCallRetried | ModelFellBack) -> str:
+    """Return one line about a request that failed, and what is done about it."""
+    if isinstance(event, ModelCallRetried):
+        done = f"model call failed, again in {event.wait_seconds:.1f} s"
+    else:
+        done = f"goes on with {event.to_model} instead of {event.from_model}"
+    return f"{event.agent}: {done}: {one_line(event.reason, 90)}"
 
 
 def _describe_people(event: Event) -> str:

@@ -103,15 +103,14 @@ async def test_who_comes_first_is_served_first_and_who_gives_up_holds_nobody_bac
                 served.append(number)
 
     with anyio.fail_after(10):
-        async with anyio.create_task_group() as group:
-            async with limiter.admitted(0, unheard):
-                for number in range(1000):
-                    group.start_soon(come, number)
-                await anyio.wait_all_tasks_blocked()
-                for number in range(0, 1000, 2):
-                    scopes[number].cancel()
-                await anyio.wait_all_tasks_blocked()
-                assert served == []
+        async with anyio.create_task_group() as group, limiter.admitted(0, unheard):
+            for number in range(1000):
+                group.start_soon(come, number)
+            await anyio.wait_all_tasks_blocked()
+            for number in range(0, 1000, 2):
+                scopes[number].cancel()
+            await anyio.wait_all_tasks_blocked()
+            assert served == []
     assert served == list(range(1, 1000, 2))
     assert await fits_now(limiter)
 
@@ -139,18 +138,22 @@ async def test_a_wait_of_more_than_a_second_is_told_of_once_and_when_it_is_over(
     limiter = Limiter()
     limiter.join(Limits(parallel=1))
     told: list[Waiting] = []
-    async with anyio.create_task_group() as group:
+    heard = anyio.Event()
 
-        async def come() -> None:
-            async with limiter.admitted(0, told.append):
-                pass
+    def tell(waiting: Waiting) -> None:
+        told.append(waiting)
+        heard.set()
 
-        async with limiter.admitted(0, unheard):
-            group.start_soon(come)
-            with anyio.fail_after(5):
-                while not told:
-                    await anyio.sleep(0.01)
-            await anyio.sleep(0.05)
+    async def come() -> None:
+        async with limiter.admitted(0, tell):
+            pass
+
+    async with anyio.create_task_group() as group, limiter.admitted(0, unheard):
+        group.start_soon(come)
+        with anyio.fail_after(5):
+            await heard.wait()
+        with anyio.move_on_after(0.05):
+            await anyio.sleep_forever()
     assert told == [
         Waiting(None, 1, "1 request is under way, and no more may be"),
         Waiting(0.0, 0, ""),

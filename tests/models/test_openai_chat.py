@@ -22,8 +22,8 @@ from harness.messages import (
     user,
 )
 from harness.models.endpoint import Endpoint
-from harness.models.openai_chat import OpenAIChatModel
 from harness.models.limiter import Limits
+from harness.models.openai_chat import OpenAIChatModel
 from harness.models.port import (
     CallOptions,
     ModelResponse,
