@@ -128,6 +128,7 @@ def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
             timeout_seconds=spec.timeout_seconds,
+            idle_seconds=spec.idle_seconds,
             retries=spec.retries,
             context_window=spec.context_window,
             price=price,

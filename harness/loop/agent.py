@@ -86,6 +86,8 @@ class AgentRun:
     """Lets others have its place among the agents at work while it waits for a person."""
     fallbacks: list[Model] = field(default_factory=list[Model])
     """The models it can still go on with, in order, if its own cannot be had."""
+    stands_in: bool = False
+    """Whether its model is not its own any more."""
     thinking: ThinkingSpec | None = None
     """How much it may think; None if nothing is said about it."""
     room: Room | None = None
@@ -138,7 +140,7 @@ class AgentRun:
         """
         if not self.fallbacks:
             return False
-        before, self.model = self.model, self.fallbacks.pop(0)
+        before, self.model, self.stands_in = self.model, self.fallbacks.pop(0), True
         recorded = self.log.past.fell_back(self.path, turn)
         self.emit(
             ModelFellBack(

@@ -188,7 +188,9 @@ def _decided(agent: AgentRun, turn: int, asked: ThinkingSpec) -> ThinkingDecided
         reason = f"{ACT_REASON}: {level.reason}" if level.act else level.reason
         act = level.act
     else:
-        thinking = Thinking(asked.mode, asked.effort, asked.budget, asked.visible, asked.allow_degraded)
+        # What stands in for a model does what comes nearest, rather than end the run.
+        degraded = asked.allow_degraded or agent.stands_in
+        thinking = Thinking(asked.mode, asked.effort, asked.budget, asked.visible, degraded)
         reason, act = "as the team file says", False
         if asked.mode == "on" and agent.state.conduct.think_only_turns >= IDLE_TURNS:
             reason = f"{ACT_REASON}: {agent.state.conduct.think_only_turns} turns without an action"

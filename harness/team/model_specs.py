@@ -90,6 +90,8 @@ class ModelSpec(Spec):
     """How many tokens the model can read and write in one request, such as `128k`."""
     timeout_seconds: Positive = 120
     """Seconds to wait for one answer before the request counts as failed."""
+    idle_seconds: Positive = 120
+    """Seconds without a piece of a streamed answer after which the request counts as failed."""
     retries: int = Field(default=4, ge=0)
     """How often a failed request is repeated."""
     parallel: Count | None = None
