@@ -70,9 +70,12 @@ def opened(text: str, folder: Path, journal: MemoryJournal, **settings: Any) -> 
 
 async def test_it_goes_on_with_the_same_window_without_the_other_models_thinking(tmp_path: Path):
     journal = MemoryJournal()
-    async with fault_server(LOOKS, DOWN) as own, fault_server(LOOKS, DONE) as other:
-        async with opened(team_file(own, other), tmp_path, journal) as team:
-            result = await team.run("Do it.")
+    async with (
+        fault_server(LOOKS, DOWN) as own,
+        fault_server(LOOKS, DONE) as other,
+        opened(team_file(own, other), tmp_path, journal) as team,
+    ):
+        result = await team.run("Do it.")
     assert result.output == "It is done."
     assert (len(own.requests), len(other.requests)) == (2, 2)
     before, after = own.requests[1].json["messages"], other.requests[0].json["messages"]
@@ -89,9 +92,12 @@ async def test_it_goes_on_with_the_same_window_without_the_other_models_thinking
 async def test_each_model_is_paid_its_own_price_and_everybody_is_told(tmp_path: Path):
     journal = MemoryJournal()
     trace = tmp_path / "spans.jsonl"
-    async with fault_server(LOOKS, DOWN) as own, fault_server(DONE) as other:
-        async with opened(team_file(own, other), tmp_path, journal, trace=trace) as team:
-            result = await team.run("Do it.")
+    async with (
+        fault_server(LOOKS, DOWN) as own,
+        fault_server(DONE) as other,
+        opened(team_file(own, other), tmp_path, journal, trace=trace) as team,
+    ):
+        result = await team.run("Do it.")
     recorded = list(journal.read(result.run_id))
     (fell,) = [item.event for item in recorded if isinstance(item.event, ModelFellBack)]
     assert (fell.agent, fell.turn, fell.from_model, fell.to_model) == ("lead", 2, "own", "other")
@@ -143,9 +149,12 @@ async def test_a_resumed_run_stays_with_the_other_model(tmp_path: Path):
 
 async def test_an_agent_whose_stand_in_fails_too_says_so_of_the_last(tmp_path: Path):
     journal = MemoryJournal()
-    async with fault_server(DOWN) as own, fault_server(DOWN) as other:
-        async with opened(team_file(own, other), tmp_path, journal) as team:
-            result = await team.run("Do it.")
+    async with (
+        fault_server(DOWN) as own,
+        fault_server(DOWN) as other,
+        opened(team_file(own, other), tmp_path, journal) as team,
+    ):
+        result = await team.run("Do it.")
     assert not result.succeeded
     assert result.error.startswith("other at ")
     failed = [item.event for item in journal.read(result.run_id) if isinstance(item.event, ModelCallFinished)]
