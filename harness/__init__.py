@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.confirming import confirm_sync
     from harness.diagnosing import diagnose
     from harness.errors import (
         ContextOverflow,
@@ -72,6 +73,7 @@ _HOMES = {
     "Usage": "harness.messages",
     "UsageError": "harness.errors",
     "calls": "harness.models.scripted",
+    "confirm_sync": "harness.confirming",
     "diagnose": "harness.diagnosing",
     "fold": "harness.loop.state",
     "load_team": "harness.team",
@@ -114,6 +116,7 @@ __all__ = [
     "Usage",
     "UsageError",
     "calls",
+    "confirm_sync",
     "diagnose",
     "fold",
     "load_team",

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.adapters import RunTools
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ToolError
 from harness.events import Event, ToolServerFailed, ToolServerStarted
 from harness.messages import Image, Message, Part, Reasoning, Text, ToolCall, ToolDefinition, ToolResult
 from harness.models.port import CallOptions, Model, ModelResponse, Observe, Price, Retrying, Transcript
@@ -82,9 +82,13 @@ class ToolGuard:
                 raise InputRequired(self._inquiry(required.inquiry)) from required
             except Exception as error:
                 redactor.error(error)
+                if isinstance(error, ToolError):
+                    error.served = redactor.json(error.served)
                 raise
-            text = redactor.text(output.text)
-            return output if text is output.text else replace(output, text=text)
+            text, served = redactor.text(output.text), redactor.json(output.served)
+            if text is output.text and served is output.served:
+                return output
+            return replace(output, text=text, served=served)
 
         today = None if tool.today is None else self._definition(tool.today)
         return replace(tool, definition=self._definition(tool.definition), invoke=invoke, today=today)
@@ -170,8 +174,14 @@ class GuardedModel:
         except Exception as error:
             self._redactor.error(error)
             raise
-        message = redacted_message(response.message, self._redactor)
-        return response if message is response.message else replace(response, message=message)
+        text = self._redactor.text
+        return replace(
+            response,
+            message=redacted_message(response.message, self._redactor),
+            model=text(response.model),
+            response_id=text(response.response_id),
+            notes=tuple(map(text, response.notes)),
+        )
 
     async def close(self) -> None:
         """See `harness.models.port.Model`."""
@@ -179,16 +189,22 @@ class GuardedModel:
 
 
 def redacted_message(message: Message, redactor: Redactor) -> Message:
-    """Return the message without secrets; the same object if it holds none."""
+    """Return the message without secrets; the same object if it holds none.
+
+    Thinking that holds one goes whole: its provider takes it back as it was, or not at all.
+    """
     parts = tuple(_redacted_part(part, redactor) for part in message.parts)
     if all(new is old for new, old in zip(parts, message.parts, strict=True)):
         return message
-    return replace(message, parts=parts)
+    return replace(message, parts=tuple(part for part in parts if part is not None))
 
 
-def _redacted_part(part: Part, redactor: Redactor) -> Part:
+def _redacted_part(part: Part, redactor: Redactor) -> Part | None:
     match part:
-        case Text() | Reasoning() | ToolResult():
+        case Reasoning():
+            clean = redactor.text(part.text) is part.text and redactor.text(part.payload) is part.payload
+            return part if clean else None
+        case Text() | ToolResult():
             text = redactor.text(part.text)
             return part if text is part.text else replace(part, text=text)
         case ToolCall():

@@ -115,9 +115,13 @@ async def _built(team: Team, given: Mapping[str, Model]) -> AsyncGenerator[Mappi
 
 def _changed_team(path: str | Path, recorded: Sequence[Recorded], before: Team) -> Team:
     """Return the team of a file; it may name tool servers that the program handed in when the run was made."""
-    patterns = [pattern for agent in before.spec.agents.values() for pattern in agent.tools]
-    servers = {pattern.partition(".")[0] for pattern in patterns}
-    return load_team(path, servers=servers, remembered=latest_team(recorded).variables)
+    return load_team(path, servers=servers_named(before), remembered=latest_team(recorded).variables)
+
+
+def servers_named(team: Team) -> set[str]:
+    """Return the tool servers that a team's agents name, wherever these come from."""
+    patterns = [pattern for agent in team.spec.agents.values() for pattern in agent.tools]
+    return {pattern.partition(".")[0] for pattern in patterns}
 
 
 def _check_whole(recorded: Sequence[Recorded]) -> None:

@@ -12,9 +12,14 @@ from hashlib import blake2b
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
 
 
-def trace_id(run_id: str) -> int:
-    """Return the 16-byte trace id of a run, never 0."""
-    return int.from_bytes(blake2b(run_id.encode(), digest_size=16).digest()) or 1
+def trace_id(run_id: str, caller: str = "") -> int:
+    """Return the 16-byte trace id of a run, never 0.
+
+    Args:
+        caller: The trace context of whoever asked for the run, whose trace it then belongs to.
+    """
+    ids = caller_ids(caller)
+    return ids[0] if ids else int.from_bytes(blake2b(run_id.encode(), digest_size=16).digest()) or 1
 
 
 def caller_ids(header: str) -> tuple[int, int] | None:
@@ -57,6 +62,4 @@ def traceparent(run_id: str, call_key: str, *, attempt: int = 1, epoch: int = 1,
     Args:
         caller: The trace context of whoever asked for the run; ignored if it is no good.
     """
-    ids = caller_ids(caller)
-    trace = ids[0] if ids else trace_id(run_id)
-    return f"00-{trace:032x}-{tool_span_id(run_id, call_key, attempt, epoch):016x}-01"
+    return f"00-{trace_id(run_id, caller):032x}-{tool_span_id(run_id, call_key, attempt, epoch):016x}-01"

@@ -228,7 +228,7 @@ def root(
 
 def main() -> None:
     """Run the command line; turn errors raised on purpose into one message and an exit code."""
-    from harness.errors import HarnessError, UsageError, innermost
+    from harness.errors import HarnessError, TraceError, UsageError, innermost
 
     try:
         app()
@@ -243,7 +243,7 @@ def main() -> None:
         if not isinstance(error, HarnessError):
             raise
         _say(error)
-        sys.exit(2 if isinstance(error, UsageError) else 3)
+        sys.exit(2 if isinstance(error, UsageError | TraceError) else 3)
 
 
 def _say(error: Exception) -> None:

@@ -7,19 +7,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from harness.cli.store import store_name
 from harness.cli.terminal import count, dollars, one_line, plain
+from harness.cli.trace import open_sink, send_findings
 from harness.contracts import Contract, ContractError, parse_contract
-from harness.diagnosing import diagnose_all
+from harness.diagnosing import diagnose_all, evaluations_of
 from harness.diagnosis import Diagnosis, Finding
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES
 from harness.errors import UsageError
 from harness.views import json_line
+
+if TYPE_CHECKING:
+    from harness.tracing import Evaluation
 
 _WIDTH = 160
 _EVIDENCE = 3
@@ -38,38 +42,47 @@ class DiagnoseRequest:
     detectors: tuple[str, ...] = ()
     order: Path | None = None
     """A file of contracts on calls, one a line."""
+    export: bool = False
+    """Also send what is found to the collector of the standard variables."""
 
 
 def diagnose_sources(request: DiagnoseRequest) -> int:
-    """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says."""
+    """Print the findings of all runs named; return 1 if one is new and as grave as `fail_on` says, 3 if one was not sent."""
     threshold = _threshold(request.fail_on)
-    _check_detectors(request.detectors)
+    check_detectors(request.detectors)
     known = _read_baseline(request.baseline) if request.baseline else frozenset[str]()
     prints: Counter[str] = Counter()
+    judged: list[Evaluation] = []
+    sink = open_sink() if request.export else None
     failed = False
     for source, diagnosis in _diagnoses(request):
         findings = [one for one in diagnosis.findings if _wanted(one, request.detectors)]
         new = [one for one in findings if one.fingerprint not in known]
         prints.update(one.fingerprint for one in findings)
         failed = failed or any(SEVERITIES.index(one.severity) >= threshold for one in new)
+        if sink:
+            judged += evaluations_of(diagnosis, findings)
         if request.as_json:
             _print_json(source, diagnosis, findings, known)
         else:
             _print(source, diagnosis, findings, known)
     if request.write_baseline:
         _write_baseline(request.write_baseline, prints)
+    if sink and not send_findings(judged, sink):
+        return 3
     return 1 if failed else 0
 
 
 def _diagnoses(request: DiagnoseRequest) -> Iterator[tuple[str, Diagnosis]]:
     store = store_name(request.store)
-    contracts = _read_contracts(request.order) if request.order else []
+    contracts = read_contracts(request.order) if request.order else []
     for source in request.sources:
         for diagnosis in diagnose_all(source, store=store, contracts=contracts):
             yield source, diagnosis
 
 
-def _read_contracts(path: Path) -> list[Contract]:
+def read_contracts(path: Path) -> list[Contract]:
+    """Return the contracts of a file, one a line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -93,7 +106,8 @@ def _threshold(fail_on: str | None) -> int:
     return SEVERITIES.index(fail_on)
 
 
-def _check_detectors(names: Sequence[str]) -> None:
+def check_detectors(names: Sequence[str]) -> None:
+    """Refuse names that no detector has."""
     known = {detector.name: detector.promise for detector in DETECTORS}
     for name in names:
         if name not in known:
@@ -178,7 +192,10 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
     if diagnosis.not_measurable:
         lacking: dict[tuple[str, ...], list[str]] = {}
         for one in diagnosis.not_measurable:
-            lacking.setdefault(one.lacks, []).append(one.detector)
+            if one.why:
+                print(f"  not measurable by {one.detector}: {one_line(one.why, _WIDTH)}")
+            else:
+                lacking.setdefault(one.lacks, []).append(one.detector)
         for lacks, detectors in lacking.items():
             print(f"  not measurable, as the source has no {', '.join(lacks)}: {', '.join(detectors)}")
     print()
@@ -186,7 +203,7 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
 
 def _print_finding(finding: Finding, *, is_known: bool) -> None:
     mark = " (known)" if is_known else ""
-    print(f"  {finding.severity:7s} {finding.detector}{mark}  {plain(_place(finding))}")
+    print(f"  {finding.severity:7s} {finding.detector}{mark}  {plain(place_of(finding))}")
     print(f"          {plain(finding.what)}")
     for quote in finding.evidence[:_EVIDENCE]:
         print(f"          > {plain(quote.where)}: {one_line(quote.text, _WIDTH)}")
@@ -200,7 +217,8 @@ def _print_finding(finding: Finding, *, is_known: bool) -> None:
             print(f"              --set {plain(path)}={plain(orjson.dumps(value).decode())}")
 
 
-def _place(finding: Finding) -> str:
+def place_of(finding: Finding) -> str:
+    """Return the call, the turns or the agent that a finding is about first."""
     where = finding.where
     if where.calls:
         call, *more = where.calls

@@ -69,11 +69,14 @@ def show(
     windows: Annotated[
         bool,
         typer.Option(
-            "--windows", help="Show the ledger: what filled each agent's window, and how often it was sent."
+            "--windows", help="Show the ledger: what every request held, by origin, and whether it was used."
         ),
     ] = False,
 ) -> None:
-    """Show a run: its task, agents, plan, tool calls, answer and cost."""
+    """Show a run: its task, agents, plan, tool calls, answer and cost.
+
+    With --json its events, one a line; with --windows --json the lines of its ledger.
+    """
     from harness.cli.show import show_run
 
     show_run(run, store, events=events, windows=windows, as_json=json)
@@ -223,7 +226,10 @@ def diff(
 @app.command()
 def view(
     run: Annotated[
-        str, typer.Argument(metavar="RUN|FILE", help="A run, or a trace file of any framework.")
+        str,
+        typer.Argument(
+            metavar="RUN|FILE", help="A run, or a trace file of any framework; FILE#2 for its second run."
+        ),
     ] = "last",
     other: Annotated[
         str | None, typer.Argument(metavar="[RUN2|FILE2]", help="Another one, to lay beside it.")
@@ -291,6 +297,28 @@ def diagnose(
         bool,
         typer.Option("--failed-too", help="With --mine: learn from runs that failed or were stopped, too."),
     ] = False,
+    export: Annotated[
+        bool,
+        typer.Option(
+            "--export", help="Send findings to OTEL_EXPORTER_OTLP_ENDPOINT, as gen_ai.evaluation.result."
+        ),
+    ] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm", help="Show what requests of our runs would have been without what is found."
+        ),
+    ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Also ask the model what it does with each changed request; this is paid."
+        ),
+    ] = False,
+    finding: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Confirm only this finding, by its fingerprint; may be repeated."),
+    ] = None,
 ) -> None:
     """Say what polluted windows, what was called in the wrong order, and where a failed run went wrong.
 
@@ -301,6 +329,7 @@ def diagnose(
         harness diagnose last
         harness diagnose trace.json --fail-on warning --baseline known.json
         harness diagnose last --order contracts.txt
+        harness diagnose last --confirm --live --finding 3f2a
 
     With --mine it learns contracts from runs that went well; 15 or more of one kind of task, no two alike. It
     asks which orders, numbers and ties of values all of them keep, and proposes what calls in any order would
@@ -310,8 +339,9 @@ def diagnose(
         harness diagnose --mine trajectories.json
         harness diagnose --mine $(harness runs --status done --limit 200 --json | jq -r .run_id)
     """
+
     if mine:
-        if fail_on or baseline or write_baseline or detector or order:
+        if fail_on or baseline or write_baseline or detector or order or export or confirm:
             raise UsageError("--mine proposes contracts; it takes no options that are about findings")
         from harness.cli.mine import MineRequest, mine_sources
 
@@ -328,7 +358,14 @@ def diagnose(
         write_baseline=write_baseline,
         detectors=tuple(detector or ()),
         order=order,
+        export=export,
     )
+    if confirm:
+        from harness.cli.confirm import confirm_sources
+
+        raise typer.Exit(confirm_sources(request, tuple(finding or ()), live=live))
+    if live or finding:
+        raise UsageError("--live and --finding go with --confirm")
     raise typer.Exit(diagnose_sources(request))
 
 

@@ -6,11 +6,11 @@ import sys
 
 from harness.cli.run_team import print_result
 from harness.cli.store import open_store
-from harness.cli.terminal import count, dollars, one_line, plain, table, when
+from harness.cli.terminal import count, dollars, one_line, plain, when
+from harness.cli.windows import print_windows, windows_view
 from harness.events import PlanCreated, Recorded, ToolCallFinished
 from harness.journal import resolve_run
 from harness.loop.state import AgentState, RunState, fold
-from harness.record import Line, keep_ledger, record_of
 from harness.run import RunResult
 from harness.views import event_view, json_line
 
@@ -20,15 +20,16 @@ def show_run(reference: str, store: str | None, *, events: bool, windows: bool, 
     journal = open_store(store)
     recorded = list(journal.read(resolve_run(journal, reference)))
     if as_json:
-        for item in recorded:
-            print(json_line(event_view(item)))
+        for view in windows_view(recorded) if windows else map(event_view, recorded):
+            print(json_line(view))
         return
     state = fold(recorded)
     _print_head(recorded, state)
     for agent in state.agents.values():
         _print_agent(agent, recorded)
     if windows:
-        _print_windows(recorded)
+        print()
+        print_windows(recorded)
     if events:
         for item in recorded:
             place = getattr(item.event, "agent", "")
@@ -82,31 +83,3 @@ def _print_agent(agent: AgentState, recorded: list[Recorded]) -> None:
             for task in event.tasks:
                 needs = f" after {', '.join(task.needs)}" if task.needs else ""
                 print(f"{indent}    {task.id}: {task.agent}{needs}: {one_line(task.brief.objective, 80)}")
-
-
-def _print_windows(recorded: list[Recorded]) -> None:
-    """Print the ledger: what every entry of every window was, how large, and how often it was sent."""
-    ledger = keep_ledger(record_of(recorded))
-    for path, turns in ledger.turns.items():
-        print(f"\nwindow of {plain(path)}, in tokens")
-        rows = [
-            (f"{line.tool} (definition)", f"{line.size:,}", "1", str(len(turns)), f"{line.token_turns:,}", "")
-            for line in ledger.definitions[path]
-        ]
-        rows += [_ledger_row(line) for line in ledger.lines[path]]
-        print(table(rows, ("ORIGIN", "SIZE", "TURN", "SENT", "IN ALL", "COST")))
-        for line in turns:
-            said = "reported" if line.turn.reported is not None else "estimated, as none were reported"
-            broken = f"; {plain(line.breaks)}" if line.breaks else ""
-            print(
-                f"  turn {line.turn.number}: {line.total:,} {said} = {line.definitions:,} definitions "
-                f"+ {line.entries:,} entries + {line.residual:,} residual; {line.repeated:.0%} repeated{broken}"
-            )
-
-
-def _ledger_row(line: Line) -> tuple[str, ...]:
-    entry = line.entry
-    origin = f"{line.kind} {plain(line.label)}".strip()
-    cost = "" if not line.cost else dollars(line.cost)
-    first = str(entry.first or "never")
-    return origin, f"{line.size:,}", first, str(entry.sent), f"{line.token_turns:,}", cost

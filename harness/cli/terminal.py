@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 _CONTROL = re.compile(
@@ -23,12 +23,15 @@ def one_line(text: str, width: int) -> str:
     return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
 
 
-def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
-    """Return the rows as aligned columns under their headings."""
+def table(rows: Sequence[Sequence[str]], headings: Sequence[str], *, right: Collection[int] = ()) -> str:
+    """Return the rows as aligned columns under their headings; those of numbers in `right` at the right."""
     every = [list(headings), *map(list, rows)]
     widths = [max(len(row[column]) for row in every) for column in range(len(headings))]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in every
     ]
     return "\n".join(lines)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from harness.events import Recorded
+    from harness.tracing import Evaluation
+    from harness.tracing.content import ContentPlace
+    from harness.tracing.sinks import CollectorSink, EventsSink, LogSink
 
 BATCH = 512
 """Spans in one line, or in one request."""
@@ -48,6 +51,13 @@ def export(
         str | None,
         typer.Option(metavar="URL", help="Send to this OTLP/HTTP collector instead of writing a file."),
     ] = None,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings",
+            help="Add what `harness diagnose` finds, as events gen_ai.evaluation.result of spans.",
+        ),
+    ] = False,
     store: Store = None,
     json: Json = False,
 ) -> None:
@@ -58,7 +68,7 @@ def export(
         harness trace export last -o trace.jsonl
         harness trace export last --content full --endpoint http://127.0.0.1:4318
     """
-    raise typer.Exit(export_trace(Export(run, store, output, content, format, endpoint, json)))
+    raise typer.Exit(export_trace(Export(run, store, output, content, format, endpoint, json, findings)))
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,7 @@ class Export:
     format: str
     endpoint: str | None
     as_json: bool
+    findings: bool
 
 
 def export_trace(request: Export) -> int:
@@ -84,16 +95,19 @@ def export_trace(request: Export) -> int:
         raise UsageError(f"there is no format {request.format}; there are: otlp-json, otlp-proto")
     if request.as_json and request.output == "-" and request.endpoint is None:
         raise UsageError("--json needs -o FILE or --endpoint URL: standard output holds the trace otherwise")
+    if request.findings and request.format == "otlp-proto" and request.endpoint is None:
+        raise UsageError("--findings needs --format otlp-json: a file of otlp-proto holds spans only")
     journal = open_store(request.store)
     run_id = resolve_run(journal, request.run)
     spans = _spans_of(journal.read(run_id), request)
+    findings = _findings_of(run_id, request.store) if request.findings else []
     destination, problem = request.output, ""
     if request.endpoint is not None:
-        destination, problem = _send(spans, request.endpoint)
+        destination, problem = _send(spans, findings, request.endpoint, _place(request))
     else:
-        _write(spans, request)
+        _write(spans, findings, request)
     trace = f"{spans[0].context.trace_id:032x}" if spans and spans[0].context else ""
-    summary = {"run_id": run_id, "trace_id": trace, "spans": len(spans)}
+    summary = {"run_id": run_id, "trace_id": trace, "spans": len(spans), "findings": len(findings)}
     _tell(request, {**summary, "destination": destination, "error": problem})
     return 3 if problem else 0
 
@@ -111,54 +125,104 @@ def _spans_of(recorded: Iterable[Recorded], request: Export) -> list[ReadableSpa
     return spans
 
 
-def _write(spans: list[ReadableSpan], request: Export) -> None:
-    from harness.errors import UsageError
+def _findings_of(run_id: str, store: str | None) -> list[Evaluation]:
+    from harness.cli.store import store_name
+    from harness.diagnosing import diagnose, evaluations_of
 
-    batches = (spans[start : start + BATCH] for start in range(0, len(spans), BATCH))
-    encode = _encoder(request.format)
+    return evaluations_of(diagnose(run_id, store=store_name(store)))
+
+
+def _write(spans: list[ReadableSpan], findings: list[Evaluation], request: Export) -> None:
+    from harness.errors import UsageError
+    from harness.tracing import encode_evaluations
+
+    encode = _encoder(request.format, _place(request))
+    written = [encode(spans[start : start + BATCH]) for start in range(0, len(spans), BATCH)]
+    if findings:
+        ended = max(span.end_time or 0 for span in spans)
+        written.append(encode_evaluations(findings, ended, spans[0].resource))
     if request.output == "-":
-        for batch in batches:
-            sys.stdout.buffer.write(encode(batch))
+        sys.stdout.buffer.writelines(written)
         sys.stdout.buffer.flush()
         return
     try:
-        Path(request.output).write_bytes(b"".join(map(encode, batches)))
+        Path(request.output).write_bytes(b"".join(written))
     except OSError as error:
         raise UsageError(f"{request.output} cannot be written: {error.strerror}") from error
 
 
-def _encoder(format: str) -> Callable[[list[ReadableSpan]], bytes]:
+def _place(request: Export) -> ContentPlace:
+    """Return where content goes: into spans if it was asked for here, else where the standard switch says."""
+    from harness.tracing.content import content_place
+
+    return content_place(os.environ) if request.content is None else "spans"
+
+
+def _encoder(format: str, content: ContentPlace) -> Callable[[list[ReadableSpan]], bytes]:
     """Return what makes bytes of spans; requests of the protocol, one after the other, are one request."""
     if format == "otlp-json":
-        from harness.tracing import encode_line
+        from harness.tracing.sinks import encode_with_events
 
-        return encode_line
+        return lambda spans: encode_with_events(spans, content)
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-    return lambda spans: encode_spans(spans).SerializeToString()
+    from harness.tracing.details import spans_as_shown
+
+    return lambda spans: encode_spans(spans_as_shown(spans, content)).SerializeToString()
 
 
-def _send(spans: list[ReadableSpan], endpoint: str) -> tuple[str, str]:
-    """Return where the spans went, and why some did not arrive."""
+def _send(
+    spans: list[ReadableSpan], findings: list[Evaluation], endpoint: str, content: ContentPlace
+) -> tuple[str, str]:
+    """Return where the spans went, and why some, or what belongs to them, did not arrive."""
     from urllib.parse import urlsplit
 
     from harness.errors import UsageError
-    from harness.tracing.sinks import CollectorSink
+    from harness.tracing import send_evaluations
+    from harness.tracing.sinks import CollectorSink, EventsSink, LogSink
 
     address = urlsplit(endpoint)
     if address.scheme not in ("http", "https") or not address.hostname:
         raise UsageError(f"{endpoint!r} is no address of a collector; write http://HOST:4318")
     url = endpoint if address.path.strip("/") else endpoint.rstrip("/") + "/v1/traces"
-    sink = CollectorSink(endpoint=url)
+    logs = url.removesuffix("/v1/traces") + "/v1/logs"
+    problem = _post(spans, CollectorSink(endpoint=url, content=content))
+    if not problem and content != "spans":
+        problem = _post(spans, EventsSink(endpoint=logs))
+    if not problem and findings:
+        problem = send_evaluations(findings, LogSink(endpoint=logs))
+    return url, problem
+
+
+def _post(spans: list[ReadableSpan], sink: CollectorSink | EventsSink) -> str:
+    """Return why some of the spans, or their events, did not arrive."""
     try:
         for start in range(0, len(spans), BATCH):
             problem = sink.send(spans[start : start + BATCH])
             if problem:
                 lost = len(spans) - start
-                return url, f"{lost} of {len(spans)} spans did not reach {url}: {problem}"
+                return f"{lost} of {len(spans)} spans did not reach {sink.destination}: {problem}"
     finally:
         sink.close()
-    return url, ""
+    return ""
+
+
+def open_sink() -> LogSink:
+    """Return where findings go; see `harness.tracing.open_log_sink`."""
+    from harness.tracing import open_log_sink
+
+    return open_log_sink()
+
+
+def send_findings(findings: list[Evaluation], sink: LogSink) -> bool:
+    """Send findings to a collector and say so; return whether they arrived."""
+    from harness.cli.terminal import count, plain
+    from harness.tracing import send_evaluations
+
+    problem = send_evaluations(findings, sink)
+    sent = f"sent {count(len(findings), 'finding')} to {sink.destination}"
+    print(plain(f"error: {problem}" if problem else sent), file=sys.stderr)
+    return not problem
 
 
 def _tell(request: Export, summary: Mapping[str, object]) -> None:
@@ -171,4 +235,5 @@ def _tell(request: Export, summary: Mapping[str, object]) -> None:
     if problem:
         print(f"error: {problem}", file=sys.stderr)
     elif not request.as_json and destination != "-":
-        print(f"wrote {destination}: {summary['spans']} spans", file=sys.stderr)
+        found = f" and {summary['findings']} findings" if request.findings else ""
+        print(f"wrote {destination}: {summary['spans']} spans{found}", file=sys.stderr)

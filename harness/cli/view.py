@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import webbrowser
+from itertools import islice
 from pathlib import Path
 
 from harness.cli.store import store_name
@@ -30,6 +31,8 @@ def view_run(
         return
     ids = [one.record.id for one in (first, second) if one is not None]
     target = Path(output) if output else Path(f"harness-view-{_file_name('-'.join(ids))}.html")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target}: there is no folder {target.parent}")
     try:
         target.write_bytes(document)
     except OSError as error:
@@ -40,17 +43,24 @@ def view_run(
 
 
 def _diagnose(reference: str, store: str | None) -> Diagnosis:
-    """Return the diagnosis of a run; of a file that holds several, of the first."""
-    runs = read_runs(reference, store=store_name(store))
-    first = next(runs, None)
-    if first is None:
-        raise UsageError(f"{reference} holds no run")
-    if next(runs, None) is not None:
-        print(
-            plain(f"note: {reference} holds more than one run; this is the first, {first.id}"),
-            file=sys.stderr,
-        )
-    return examine(first)
+    """Return the diagnosis of a run; of a file that holds several, of the first or of the one that is named."""
+    name, number = _numbered(reference)
+    runs = read_runs(name, store=store_name(store))
+    chosen = next(islice(runs, (number or 1) - 1, None), None)
+    if chosen is None:
+        raise UsageError(f"{name} holds no run" + (f" {number}" if number else ""))
+    if number is None and next(runs, None) is not None:
+        note = f"{name} holds more than one run; this is the first, {chosen.id}; name others as {name}#2"
+        print(plain(f"note: {note}"), file=sys.stderr)
+    return examine(chosen)
+
+
+def _numbered(reference: str) -> tuple[str, int | None]:
+    """Return the file and the number of the run in `FILE#2`; anything else as it is, without a number."""
+    name, _, number = reference.rpartition("#")
+    if number.isdecimal() and int(number) and Path(name).is_file() and not Path(reference).exists():
+        return name, int(number)
+    return reference, None
 
 
 def _file_name(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.contracts import Contract
-from harness.diagnosis.findings import Family, Finding
+from harness.diagnosis.findings import Family, Finding, NotMeasurable
 from harness.record import AgentRecord, Call, Entry, Facet, Ledger, Order, RunRecord, Turn, keep_ledger
 from harness.record.uses import Uses
 
@@ -82,6 +82,6 @@ class Detector:
     needs: tuple[Facet, ...]
     """What a source must carry for it to look."""
     in_agent: Callable[[AgentCase], Iterable[Finding]] | None = None
-    in_run: Callable[[Case], Iterable[Finding]] | None = None
+    in_run: Callable[[Case], Iterable[Finding | NotMeasurable]] | None = None
     of_findings: Callable[[Case, Sequence[Finding]], Iterable[Finding]] | None = None
     """Looks at what the others found."""

@@ -36,11 +36,11 @@ def examine(
     """
     case = Case(record, contracts=contracts)
     able = [detector for detector in detectors if not record.lacks(*detector.needs)]
-    blind = tuple(
+    blind = [
         NotMeasurable(detector.name, record.lacks(*detector.needs))
         for detector in detectors
         if detector not in able
-    )
+    ]
     findings: list[Finding] = []
     for agent in case.agents():
         for detector in able:
@@ -48,11 +48,15 @@ def examine(
                 findings += detector.in_agent(agent)
     for detector in able:
         if detector.in_run is not None:
-            findings += detector.in_run(case)
+            for found in detector.in_run(case):
+                if isinstance(found, NotMeasurable):
+                    blind.append(found)
+                else:
+                    findings.append(found)
     for detector in able:
         if detector.of_findings is not None:
             findings += detector.of_findings(case, tuple(findings))
-    return Diagnosis(record, case.ledger, tuple(_ranked(_with_spans(record, findings))), blind)
+    return Diagnosis(record, case.ledger, tuple(_ranked(_with_spans(record, findings))), tuple(blind))
 
 
 def _with_spans(record: RunRecord, findings: Iterable[Finding]) -> Iterable[Finding]:

@@ -52,6 +52,8 @@ class Price:
     turns: int | None = None
     action: str = ""
     """The wrong action it led to."""
+    entries: tuple[tuple[str, int], ...] = ()
+    """Ids of the entries it is the price of sending, each with the first turn whose request needed it no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NotMeasurable:
-    """A detector that could not look, because the source does not carry what it needs."""
+    """A detector that could not look, or not at everything."""
 
     detector: str
-    lacks: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+    """What the source does not carry."""
+    why: str = ""
+    """In a sentence, where it is not for what the source lacks."""

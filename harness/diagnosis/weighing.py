@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 from harness.diagnosis.case import AgentCase, Case
 from harness.diagnosis.findings import Price, Quote, Severity
 from harness.messages import canonical_arguments
-from harness.record import Call, Entry
+from harness.record import Call, Entry, RunRecord
 from harness.record.effects import access_of
-from harness.record.values import argument_values, values_and_words
+from harness.record.values import argument_values, tokens, values_and_words
 
 MATERIAL_TOKENS = 2_000
 MATERIAL_SHARE = 0.05
 """What a waste must come to, in token-turns and as a share of all that was sent, to be a warning."""
 
 _QUOTED = 200
+_STRETCH = 15
+"""Tokens of about one sentence."""
 
 
 def weight(case: Case, tokens: int) -> Severity:
@@ -30,9 +32,20 @@ def weight(case: Case, tokens: int) -> Severity:
 
 def price(case: AgentCase, entries: Iterable[tuple[Entry, int]], *, action: str = "") -> Price:
     """Return what sending entries cost from a turn on each."""
-    tokens = sum(case.cost(entry, since=since) for entry, since in entries)
+    priced = tuple(entries)
+    tokens = sum(case.cost(entry, since=since) for entry, since in priced)
     rate = case.case.usd_per_token
-    return Price(tokens=tokens, usd=tokens * rate if rate else None, action=action)
+    return Price(
+        tokens=tokens,
+        usd=tokens * rate if rate else None,
+        action=action,
+        entries=tuple((entry.id, since) for entry, since in priced),
+    )
+
+
+def several(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 result`, `1,200 results`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def change(case: AgentCase, path: str, value: object) -> dict[str, object]:
@@ -82,27 +95,40 @@ _SHELL = re.compile(r"(^|[._-])(run|exec|execute|bash|shell)([._-]|$)", re.I)
 class Changes:
     """When an agent may have changed what a read asks for.
 
-    A call changes what it names and leaves the rest alone; shells and sub-agents may change anything.
+    A call changes what it names and leaves the rest alone; shells may change anything. A sub-agent changes
+    what its own calls do, and anything if these are not known.
     """
 
-    def __init__(self, calls: Iterable[Call]) -> None:
+    def __init__(self, case: AgentCase) -> None:
         self._anything: list[int] = []
         self._named: dict[str, list[int]] = defaultdict(list)
         self._all: list[int] = []
         """Turns, in order: of calls that may change anything, that name a value, and of all that change."""
-        for call in calls:
-            if changes_state(call):
-                self._all.append(call.turn)
-                if call.children or _SHELL.search(call.tool):
-                    self._anything.append(call.turn)
-                for value in _named_in(call):
-                    self._named[value].append(call.turn)
+        for asked in case.agent.calls():
+            for call in _carried_out(case.case.record, asked):
+                if changes_state(call):
+                    self._all.append(asked.turn)
+                    if call.children or _SHELL.search(call.tool):
+                        self._anything.append(asked.turn)
+                    for value in _named_in(call):
+                        self._named[value].append(asked.turn)
 
     def between(self, read: Call, first: int, last: int) -> bool:
         """Return whether a call from turn `first` to `last` may have changed what `read` asks for."""
         asked = _named_in(read)
         lists = [self._anything, *(self._named.get(value, []) for value in asked)] if asked else [self._all]
         return any(_has(turns, first, last) for turns in lists)
+
+
+def _carried_out(record: RunRecord, call: Call) -> Iterator[Call]:
+    """Yield a call, or what the agents that worked for it called; the call itself if nobody knows."""
+    workers = [record.agents.get(path) for path in call.children]
+    if not workers or any(worker is None or not worker.turns for worker in workers):
+        yield call
+        return
+    for worker in workers:
+        for own in worker.calls() if worker else ():
+            yield from _carried_out(record, own)
 
 
 def _named_in(call: Call) -> set[str]:
@@ -117,7 +143,17 @@ def _has(turns: list[int], first: int, last: int) -> bool:
 
 
 def used_share(case: AgentCase, entry: Entry) -> float:
-    """Return the share of what is telling in an entry that later replies show, 0 to 1."""
-    values, words = values_and_words(entry.text)
-    whole = len(values) + len(words)
-    return sum(case.uses.taken_over(entry)) / whole if whole else 1.0
+    """Return the share of an entry that later replies show, 0 to 1.
+
+    It is looked at in short stretches. One is used if a distinctive value of it was taken over, or, where it
+    has none, half of its words; a few words that stand everywhere in a long text are no use of all of it.
+    """
+    values, words = case.uses.taken_over(entry)
+    whole = tokens(entry.text)
+    used = count = 0
+    for at in range(0, len(whole), _STRETCH):
+        telling, common = values_and_words(" ".join(whole[at : at + _STRETCH]))
+        if telling or common:
+            count += 1
+            used += bool(telling & values) if telling else 2 * len(common & words) >= len(common)
+    return used / count if count else 1.0

@@ -19,6 +19,7 @@ LONGEST_DOCUMENT = 1 << 30
 
 _GZIP = b"\x1f\x8b"
 _WHITE = b" \t\r\n"
+_CONSTANTS = ("NaN", "Infinity", "-Infinity")
 
 
 @contextmanager
@@ -92,16 +93,20 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
 def loads(data: bytes | str) -> Any:
     """Return the JSON value of a text; half surrogate pairs are let through, since models write them.
 
+    `NaN` and `Infinity`, which Python writes and JSON has no word for (Inspect's metrics), are None.
+
     Raises:
         ValueError: It is no JSON.
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if "surrogate" not in str(error):
+        if "surrogate" not in str(error) and not error.doc.startswith(_CONSTANTS, error.pos):
             raise
         try:
-            return json.loads(data, parse_constant=_no_constant)
+            return json.loads(data, parse_constant=_nothing)
+        except json.JSONDecodeError:
+            raise error from None
         except RecursionError as deep:
             raise ValueError("nested too deeply") from deep
 
@@ -123,7 +128,7 @@ def _several(data: bytes, path: Path, error: ValueError) -> Iterator[tuple[str, 
         text = data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as undecodable:
         raise TraceError("expected UTF-8", file=str(path), place=f"byte {undecodable.start}") from undecodable
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=_nothing)
     position = len(text) - len(text.lstrip())
     number = 0
     while position < len(text):
@@ -153,5 +158,5 @@ def _refuse(path: Path, error: BaseException, line: int) -> NoReturn:
     raise TraceError(f"expected JSON: {reason}", file=str(path), place=place) from error
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _nothing(name: str) -> None:
+    """Return what a number is that is none."""

@@ -21,7 +21,8 @@ def run_of_spans(trace: str, spans: Iterable[Seen], interned: Interned, *, file:
     """Return the record of one trace; what its spans do not say is not in `carries`."""
     tree = Tree(spans)
     acting = Cast(tree, interned)
-    record = RunRecord(trace, _source(tree), notes=list(tree.notes), spans=len(tree.spans))
+    ours = any(span.own for span in tree.ordered)
+    record = RunRecord(trace, _source(tree), ours=ours, notes=list(tree.notes), spans=len(tree.spans))
     calls = Calls(acting.agents.values())
     for agent in acting.agents.values():
         record.agents[agent.path] = _Builder(agent, calls, interned).build()

@@ -92,6 +92,7 @@ def _records(
             if log.span in by_id:
                 reader.add(by_id[log.span], log.event)
         record = run_of_spans(trace, seen, reader.interned, file=path.name)
+        record.trace_id = trace
         if record.agents or only:
             yield record
 

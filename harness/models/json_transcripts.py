@@ -95,7 +95,10 @@ class JsonTranscript(ABC):
 
     def _add(self, message: Mapping[str, Any]) -> None:
         """Close a message: encode it, and never again."""
-        encoded = encode_json(message)
+        self._add_encoded(encode_json(message))
+
+    def _add_encoded(self, encoded: bytes) -> None:
+        """Add what is JSON already, as it is."""
         self._hash.update(encoded)
         if self._buffer:
             encoded = b"," + encoded

@@ -25,7 +25,7 @@ from harness.models.thinking import Thinking, ThinkingPlan, merged
 from harness.models.wire import WireModel
 
 _OFFICIAL_HOST = "api.openai.com"
-_TOLD = ("top_p", "seed", "stop", "frequency_penalty", "presence_penalty")
+_TOLD = ("top_p", "top_k", "n", "seed", "stop", "frequency_penalty", "presence_penalty")
 """Fields of `extra` that a trace has a word for."""
 
 
@@ -64,6 +64,9 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         told["reasoning"] = extra.get("reasoning_effort") or (
             cast("Mapping[str, Any]", reasoning).get("effort") if isinstance(reasoning, Mapping) else None
         )
+        wanted = extra.get("response_format")
+        if isinstance(wanted, Mapping):
+            told["output"] = "text" if cast("Mapping[str, Any]", wanted).get("type") == "text" else "json"
         return told
 
     def head(self, tools: Sequence[ToolDefinition]) -> bytes:

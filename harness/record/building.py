@@ -7,6 +7,7 @@ comparing hashes from both ends, so the cost of a request is what its source hol
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -61,23 +62,30 @@ class AgentBuilder:
         self._new.append(entry)
         return entry
 
-    def replace(self, old: Entry, message: Message | None, *, tokens: int, reason: str) -> None:
-        """Put another message in the place of an entry, or take it out of the window."""
+    def replace(
+        self, old: Entry, message: Message | None, *, tokens: int, reason: str, origin: str = ""
+    ) -> Entry | None:
+        """Put another message in the place of an entry and return its entry, or take it out of the window.
+
+        Args:
+            origin: The origin from now on; that of the old entry if empty.
+        """
         old.gone = reason or CHANGED
-        if old in self._new:
-            self._new.remove(old)
-        else:
+        if old.first:
             self._gone.append(old)
-        position = self._held.index(old)
+        else:
+            self._new.remove(old)
+        position = bisect_left(self._held, old.place, key=lambda entry: entry.place)
         del self._digests[position:]
         if message is None:
             del self._held[position]
-            return
-        entry = self._entry(old.origin, message, tokens, None)
+            return None
+        entry = self._entry(origin or old.origin, message, tokens, None)
         entry.place, entry.turn, entry.call = old.place, old.turn, old.call
         old.replaced_by = entry
         self._held[position] = entry
         self._new.append(entry)
+        return entry
 
     # --- a window that is told whole, request by request ---
 
@@ -156,7 +164,7 @@ class AgentBuilder:
     def finish(self) -> AgentRecord:
         """Close the window after the last turn and return the agent run."""
         last = len(self.record.turns)
-        for entry in self._held:
+        for entry in (*self._held, *self._gone):
             if entry.first:
                 entry.last = last
         return self.record
@@ -222,14 +230,16 @@ def digest(message: Message) -> bytes:
     return mark.digest()
 
 
-def pieces_of(origin: str, message: Message) -> tuple[Piece, ...]:
-    """Return the pieces of an entry: one, but for replies, which hold thinking, text and calls."""
+def pieces_of(origin: str, message: Message, *, sends_reasoning: bool = True) -> tuple[Piece, ...]:
+    """Return the pieces of an entry: one, but for replies, which hold thinking, text and calls.
+
+    Args:
+        sends_reasoning: Whether requests hold the thinking; where they do not, it weighs nothing.
+    """
+    if origin == "assistant" and message.parts:
+        return tuple([_reply_piece(part, sends_reasoning) for part in message.parts])
     kind, label = kind_of(origin)
-    if origin not in ("assistant", "summary") or len(message.parts) < 2:
-        if origin == "assistant" and message.parts:
-            return (_reply_piece(message.parts[0]),)
-        return (Piece(kind, label, sum(len(part_text(part)) for part in message.parts)),)
-    return tuple([_reply_piece(part) for part in message.parts])
+    return (Piece(kind, label, sum(len(part_text(part)) for part in message.parts)),)
 
 
 def kind_of(origin: str) -> tuple[Kind, str]:
@@ -257,9 +267,9 @@ def definition_tokens(definition: ToolDefinition, count: Callable[[str], int]) -
     return count(definition.encoded.decode())
 
 
-def _reply_piece(part: object) -> Piece:
+def _reply_piece(part: object, sends_reasoning: bool) -> Piece:
     if isinstance(part, Reasoning):
-        return Piece("thinking", "", len(part.text))
+        return Piece("thinking", "", len(part.payload or part.text) if sends_reasoning else 0)
     if isinstance(part, ToolCall):
         return Piece("call", part.name, len(part.name) + len(part.arguments))
     return Piece("text", "", len(part_text(part)))

@@ -39,9 +39,8 @@ def judge_order(
         order: The causal order of the record, if it was made already.
     """
     order = order or Order(record)
-    ours = record.source == "journal"
     calls = [call for call in order.linear() if call.error_type not in NEVER_RAN]
-    judged = {call.key: judged_call(call, ours=ours) for call in calls}
+    judged = {call.key: judged_call(call, ours=record.ours) for call in calls}
 
     def before(one: JudgedCall, other: JudgedCall) -> bool:
         return order.before(record.calls[one.key], record.calls[other.key])

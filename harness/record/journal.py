@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from harness.context.counting import message_tokens
 from harness.events import (
     AgentRunFinished,
     AgentRunStarted,
     EntryAppended,
+    EntryChange,
     EntryReplaced,
     ModelCallFinished,
+    ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
     PlanCreated,
@@ -20,14 +23,18 @@ from harness.events import (
     Recorded,
     RunFinished,
     RunStarted,
+    SummaryFinished,
+    SummaryStarted,
     ToolCallFinished,
     ToolCallStarted,
     WindowCompacted,
 )
 from harness.loop.state import effective
-from harness.messages import ToolResult
-from harness.record.building import AgentBuilder
-from harness.record.run import ALL_FACETS, AgentRecord, Call, Entry, Outcome, Piece, RunRecord, Turn
+from harness.messages import Reasoning, ToolResult
+from harness.models.tokens import estimate
+from harness.record.building import AgentBuilder, pieces_of
+from harness.record.run import ALL_FACETS, AgentRecord, Aside, Call, Entry, Outcome, Piece, RunRecord, Turn
+from harness.trace_ids import trace_id
 
 _OUTCOMES: dict[str, Outcome] = {"done": "done", "failed": "failed"}
 
@@ -43,7 +50,7 @@ def record_of(recorded: Iterable[Recorded]) -> RunRecord:
     events = list(recorded)
     if not events:
         raise ValueError("a run without events")
-    reading = _Reading(RunRecord(events[0].run_id, "journal"))
+    reading = _Reading(RunRecord(events[0].run_id, "journal", ours=True))
     for item in effective(events):
         read = _READ.get(type(item.event))
         if read is not None:
@@ -67,6 +74,8 @@ class _Reading:
     tasks: dict[str, str] = field(default_factory=dict[str, str])
     """Paths of agent runs by the plan task they do, `PATH\\0TASK`."""
     plans: dict[str, PlanCreated] = field(default_factory=dict[str, PlanCreated])
+    summaries: dict[str, SummaryStarted] = field(default_factory=dict[str, SummaryStarted])
+    """The newest summary that was asked for, by agent."""
 
     def finish(self) -> RunRecord:
         for builder in self.builders.values():
@@ -89,6 +98,7 @@ def _run_started(reading: _Reading, event: RunStarted, at: float) -> None:
     record.name, record.task = event.team_name, event.task.text
     record.team, record.team_path = event.team, event.team_path
     record.started = at
+    record.trace_id = f"{trace_id(record.id, event.traceparent):032x}"
     record.carries = ALL_FACETS
 
 
@@ -136,8 +146,8 @@ def _agent_finished(reading: _Reading, event: AgentRunFinished, at: float) -> No
 
 def _entry_appended(reading: _Reading, event: EntryAppended, at: float) -> None:
     builder = reading.builders[event.agent]
-    pieces = _report_pieces(event) if event.origin.startswith("report:") else None
-    entry = builder.append(event.origin, event.message, tokens=event.tokens, pieces=pieces)
+    entry = builder.append(event.origin, event.message, tokens=event.tokens, pieces=_pieces(event))
+    entry.place = event.entry
     reading.entries[event.agent, event.entry] = entry
     if event.message.role == "assistant":
         builder.answers(entry)
@@ -149,26 +159,36 @@ def _entry_appended(reading: _Reading, event: EntryAppended, at: float) -> None:
 
 
 def _entry_replaced(reading: _Reading, event: EntryReplaced, at: float) -> None:
-    builder, place = reading.builders[event.agent], (event.agent, event.entry)
-    old = reading.entries[place]
-    builder.replace(old, event.message, tokens=event.tokens, reason=event.reason)
-    if old.replaced_by is not None:
-        reading.entries[place] = old.replaced_by
-        call = reading.calls.get(old.call)
-        if call is not None and call.entry is old:
-            old.replaced_by.call = old.call
+    change = EntryChange(entry=event.entry, strategy=event.reason, message=event.message, tokens=event.tokens)
+    _change(reading, event.agent, change)
 
 
 def _window_compacted(reading: _Reading, event: WindowCompacted, at: float) -> None:
     for change in event.changes:
-        replaced = EntryReplaced(
-            agent=event.agent,
-            entry=change.entry,
-            message=change.message,
-            tokens=change.tokens,
-            reason=change.strategy,
-        )
-        _entry_replaced(reading, replaced, at)
+        _change(reading, event.agent, change)
+
+
+def _change(reading: _Reading, agent: str, change: EntryChange) -> None:
+    old = reading.entries[agent, change.entry]
+    new = reading.builders[agent].replace(
+        old, change.message, tokens=change.tokens, reason=change.strategy, origin=change.origin
+    )
+    if new is not None:
+        reading.entries[agent, change.entry] = new
+
+
+def _pieces(event: EntryAppended) -> tuple[Piece, ...] | None:
+    """Return what an entry is made of where its origin alone does not say it."""
+    if event.origin.startswith("report:"):
+        return _report_pieces(event)
+    if not any(isinstance(part, Reasoning) for part in event.message.parts):
+        return None
+    # Whether requests hold the thinking shows in our count of the entry.
+    without, whole = (
+        message_tokens(event.message, estimate, sends_reasoning=sends) for sends in (False, True)
+    )
+    sends_reasoning = abs(whole - event.tokens) < abs(without - event.tokens)
+    return pieces_of(event.origin, event.message, sends_reasoning=sends_reasoning)
 
 
 def _report_pieces(event: EntryAppended) -> tuple[Piece, ...] | None:
@@ -217,13 +237,43 @@ def _model_call_finished(reading: _Reading, event: ModelCallFinished, at: float)
     if turn is None:
         return
     turn.ended, turn.stop_reason, turn.error = at, event.stop_reason, event.error
+    turn.cost = event.cost
     if event.message is None:
         return
     usage = event.usage
-    turn.cost = event.cost
     if not usage.estimated:
         turn.reported, turn.output = usage.input_tokens, usage.output_tokens
         turn.cached, turn.reasoning = usage.cached_tokens, usage.reasoning_tokens
+
+
+def _model_call_lost(reading: _Reading, event: ModelCallLost, at: float) -> None:
+    agent = reading.builders[event.agent].record
+    lost = Aside(
+        event.agent, "lost", event.turn, agent.model, input=event.usage.input_tokens, cost=event.cost
+    )
+    agent.asides.append(lost)
+
+
+def _summary_started(reading: _Reading, event: SummaryStarted, at: float) -> None:
+    reading.summaries[event.agent] = event
+
+
+def _summary_finished(reading: _Reading, event: SummaryFinished, at: float) -> None:
+    started, usage = reading.summaries.get(event.agent), event.usage
+    aside = Aside(
+        event.agent,
+        "summary",
+        event.turn,
+        event.model,
+        input=usage.input_tokens,
+        output=usage.output_tokens,
+        cached=usage.cached_tokens,
+        reported=not usage.estimated,
+        cost=event.cost,
+        turns=started.turns if started else (),
+        error=event.error,
+    )
+    reading.builders[event.agent].record.asides.append(aside)
 
 
 def _tool_call_started(reading: _Reading, event: ToolCallStarted, at: float) -> None:
@@ -281,6 +331,9 @@ _READ: dict[type, Callable[..., None]] = {
     ModelCallStarted: _model_call_started,
     ModelCallRetried: _model_call_retried,
     ModelCallFinished: _model_call_finished,
+    ModelCallLost: _model_call_lost,
+    SummaryStarted: _summary_started,
+    SummaryFinished: _summary_finished,
     ToolCallStarted: _tool_call_started,
     ToolCallFinished: _tool_call_finished,
     PlanCreated: _plan_created,

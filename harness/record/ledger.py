@@ -3,34 +3,32 @@
 Providers report one number for a whole request. What entered the window between two requests is the
 difference of two such numbers, so that sum is known and only its division among the new entries is ours,
 in proportion to our count of each. Where a difference is out of all proportion to what came in (a cache
-that is not counted, thinking that was dropped, something the trace does not show), new entries get what is
-usual for the run, and the rest is the turn's residual: shown, and carried until another difference takes
-it back. Parts and residual of a turn always add up to the number reported; where none was, to our count.
+that is not counted, thinking that was dropped, definitions that the trace does not show), new entries get
+what is usual for the agent run, and the rest is the turn's residual: shown, and carried until another
+difference takes it back. Parts and residual of a turn always add up to the number reported; where none was,
+to our count.
 
-Costs are divided in the same way: a request's input price by tokens, what the cache gave counted from the
-front, where caches begin.
+What the cache gave is counted from the front, where caches begin. Where a price of the team file explains what
+every turn of an agent run cost, entries cost what it says; otherwise a turn's cost is divided by tokens, input
+and output alike.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
-from harness.messages import ToolDefinition
+from harness.messages import Usage
+from harness.models.port import Price
 from harness.models.tokens import estimate
-from harness.record.building import definition_tokens
-from harness.record.run import AgentRecord, Entry, Kind, RunRecord, Turn
-
-_PLAUSIBLE = (1 / 3, 3.0)
-"""How far new entries may be from what is usual for the run before the rest is called a residual."""
-
-_SMALL = 24
-"""Tokens below which a difference is taken as it is: formats cost a few tokens whatever the text."""
+from harness.record.calibration import CacheReads, Calibration, TurnLine, counted_definitions, divide
+from harness.record.run import AgentRecord, Aside, Entry, Kind, RunRecord
+from harness.record.uses import Uses
 
 
 @dataclass(slots=True)
@@ -45,6 +43,10 @@ class DefinitionLine:
     sent: int
     calls: int
     """How often the agent called it."""
+    cost: float | None
+    """USD of sending it, over all requests; None where prices or usage are unknown."""
+    cached: int
+    """Token-turns of it that the provider read from its cache."""
 
     @property
     def token_turns(self) -> int:
@@ -72,30 +74,6 @@ class Line:
         return self.size * self.entry.sent
 
 
-@dataclass(slots=True)
-class TurnLine:
-    """One request."""
-
-    turn: Turn
-    total: int
-    """What the provider reported, or our count where it reported nothing."""
-    definitions: int
-    """Tokens of tool definitions."""
-    entries: int
-    """Tokens of all entries of the window."""
-    residual: int
-    """What is left: total = definitions + entries + residual."""
-    prefix: int
-    """Tokens, from the front, that the request before it had as well."""
-    breaks: str
-    """Why it does not begin with all of the request before it; empty if it does."""
-
-    @property
-    def repeated(self) -> float:
-        """Share of the request that repeats the beginning of the one before, 0 to 1."""
-        return min(1.0, self.prefix / self.total) if self.total else 0.0
-
-
 @dataclass
 class Ledger:
     """All requests of one run, attributed."""
@@ -119,12 +97,54 @@ class Ledger:
     def by_kind(self) -> dict[Kind, int]:
         """Return the token-turns of the whole run by kind."""
         sums: dict[Kind, int] = defaultdict(int)
-        for lines in self.lines.values():
-            for line in lines:
-                sums[line.kind] += line.token_turns
-        for definitions in self.definitions.values():
-            sums["tool_definition"] += sum(line.token_turns for line in definitions)
+        for kind, _, tokens in self._token_turns():
+            sums[kind] += tokens
         return dict(sums)
+
+    def by_server(self) -> dict[str, int]:
+        """Return the token-turns that each MCP server took: its definitions, the calls to it and their results."""
+        sums: dict[str, int] = defaultdict(int)
+        for kind, label, tokens in self._token_turns():
+            if kind in ("tool_definition", "call", "result") and server_of(label):
+                sums[server_of(label)] += tokens
+        return dict(sums)
+
+    def _token_turns(self) -> Iterable[tuple[Kind, str, int]]:
+        for path, lines in self.lines.items():
+            for line in lines:
+                yield line.kind, line.label, line.token_turns
+            for definition in self.definitions[path]:
+                yield "tool_definition", definition.tool, definition.token_turns
+
+    def used_in(self, entry: Entry) -> tuple[int, ...]:
+        """Return the turns whose replies hold something that an entry was the first to bring into its window."""
+        return tuple(dict.fromkeys(use.by.turn for use in self._uses_of(entry).of(entry)))
+
+    def is_used(self, entry: Entry) -> bool:
+        """Return whether a later reply holds anything of an entry, even if others had brought it before."""
+        return bool(self.used_in(entry)) or self._uses_of(entry).is_used(entry)
+
+    def _uses_of(self, entry: Entry) -> Uses:
+        if entry.agent not in self._uses:
+            self._uses[entry.agent] = Uses(self.record.agents[entry.agent])
+        return self._uses[entry.agent]
+
+    @cached_property
+    def _uses(self) -> dict[str, Uses]:
+        return {}
+
+    @property
+    def asides(self) -> list[Aside]:
+        """Requests beside the turns: what summaries and lost calls took."""
+        return [aside for agent in self.record.agents.values() for aside in agent.asides]
+
+    @property
+    def cost(self) -> float | None:
+        """USD of the run; None where the price of a call is not known."""
+        costs = [turn.cost for turn in self.record.turns() if turn.reply or turn.cost is not None]
+        costs += [aside.cost for aside in self.asides]
+        known = [cost for cost in costs if cost is not None]
+        return math.fsum(known) if len(known) == len(costs) else None
 
     @cached_property
     def sent(self) -> int:
@@ -152,200 +172,91 @@ def keep_ledger(record: RunRecord, *, count: Callable[[str], int] = estimate) ->
     Time is linear in the number of entries and turns, not in the sizes of the windows.
     """
     ledger = Ledger(record)
+    known = _known_prices(record.team)
     for path, agent in record.agents.items():
-        sizes = {tool.name: definition_tokens(tool, count) for tool in agent.tools or ()}
-        ledger.turns[path] = _Calibration(agent, sizes).run()
-        ledger.definitions[path] = _definition_lines(agent)
-        ledger.lines[path] = _lines(agent, _Prices(agent, ledger.turns[path]))
+        calibration = Calibration(agent, counted_definitions(agent, count))
+        turns = ledger.turns[path] = calibration.run()
+        prices = _Prices(agent, turns, known)
+        ledger.definitions[path] = _definition_lines(agent, prices, calibration.reads)
+        ledger.lines[path] = _lines(agent, prices, calibration.reads)
     return ledger
 
 
-class _Calibration:
-    """Walks the turns of one agent and gives every entry its size."""
-
-    def __init__(self, agent: AgentRecord, definitions: dict[str, int]) -> None:
-        self.agent = agent
-        self.counted_definitions = definitions
-        self.definitions = 0
-        self.held = 0
-        """Sizes of all entries that the request holds."""
-        self.window: list[Entry] = []
-        """These entries, in order."""
-        self.residual = 0
-        self.counted = self.known = 0
-        """Our count and the true one of all that has been calibrated; their ratio is what is usual."""
-
-    def run(self) -> list[TurnLine]:
-        lines: list[TurnLine] = []
-        for turn in self.agent.turns:
-            before = self.definitions + self.held
-            lost, why = self._lost(turn)
-            self._leave(turn.gone)
-            self._enter(turn)
-            self._stand(turn)
-            total = turn.reported
-            if total is None:
-                total = self.definitions + self.held
-                self.residual = 0
-            else:
-                self.residual = total - self.definitions - self.held
-            prefix = 0 if turn.number == 1 else max(0, before - lost)
-            parts = self.definitions, self.held, self.residual
-            lines.append(TurnLine(turn, total, *parts, prefix, why))
-        for entry in self.agent.entries:
-            if not entry.first:
-                entry.size = self._usual(entry.counted)
-        return lines
-
-    def _lost(self, turn: Turn) -> tuple[int, str]:
-        """Return how many tokens of the last request do not stand at the same place any more, and why."""
-        moved = [entry for entry in turn.new if entry.place != entry.number]
-        if not turn.gone and not moved:
-            return 0, ""
-        first = min(entry.place for entry in (*turn.gone, *moved))
-        behind = sum(entry.size for entry in self.window if entry.place >= first)
-        reasons = dict.fromkeys(entry.gone for entry in turn.gone if entry.gone)
-        return behind, "; ".join(reasons) or "something was put between what stood there"
-
-    def _stand(self, turn: Turn) -> None:
-        """Keep the window in order; only a turn that changed it anywhere but at its end walks it."""
-        if turn.gone:
-            gone = set(map(id, turn.gone))
-            self.window = [entry for entry in self.window if id(entry) not in gone]
-        self.window += turn.new
-        if any(entry.place != entry.number for entry in turn.new):
-            self.window.sort(key=lambda entry: entry.place)
-
-    def _leave(self, entries: Iterable[Entry]) -> None:
-        self.held -= sum(entry.size for entry in entries)
-
-    def _enter(self, turn: Turn) -> None:
-        """Give what is new its size."""
-        new: list[tuple[int, Entry | str]] = [(entry.counted, entry) for entry in turn.new]
-        if turn.number == 1:
-            new += [(counted, tool) for tool, counted in self.counted_definitions.items()]
-        counted = sum(size for size, _ in new)
-        total = self._total(turn, counted)
-        sizes: dict[str, int] = {}
-        for (_, what), size in zip(new, divide(total, [size for size, _ in new]), strict=True):
-            if isinstance(what, Entry):
-                what.size = size
-                self.held += size
-            else:
-                sizes[what] = size
-                self.definitions += size
-        if sizes:
-            self.agent.tool_sizes = sizes
-
-    def _total(self, turn: Turn, counted: int) -> int:
-        """Return the tokens of all that is new in a turn."""
-        if turn.reported is None:
-            return self._usual(counted)
-        known = turn.reported - self.definitions - self.held - self.residual
-        usual = self._usual(counted)
-        low, high = _PLAUSIBLE
-        fits = abs(known - usual) <= _SMALL or low * usual <= known <= high * usual
-        if known < 0 or (counted == 0 and known > 0) or not (fits or turn.number == 1):
-            return usual
-        self.counted += counted
-        self.known += known
-        return known
-
-    def _usual(self, counted: int) -> int:
-        return round(counted * self.known / self.counted) if self.counted and self.known else counted
-
-
 class _Prices:
-    """What sending cost: USD and cached token-turns of any stretch of a request, over its turns."""
+    """What sending cost, over the turns of an agent run."""
 
-    def __init__(self, agent: AgentRecord, turns: Sequence[TurnLine]) -> None:
+    def __init__(self, agent: AgentRecord, turns: Sequence[TurnLine], known: Iterable[Price]) -> None:
         self.priced = all(turn.cost is not None for turn in agent.turns if turn.reply) and bool(agent.turns)
-        self._rate: list[float] = [0.0]
+        self._price = next((price for price in known if _explains(price, agent)), None)
+        self._rate = list(accumulate((line.rate for line in turns), initial=0.0))
         """USD per token of input, summed over the turns up to each."""
-        self._cached = [line.turn.cached or 0 for line in turns]
-        for line in turns:
-            turn = line.turn
-            whole = line.total + (turn.output or 0)
-            rate = (turn.cost or 0.0) / whole if whole else 0.0
-            self._rate.append(self._rate[-1] + rate)
 
-    def cost(self, entry: Entry, size: int) -> float | None:
-        if not self.priced:
-            return None
-        if not entry.first:
-            return 0.0
-        return size * (self._rate[entry.last] - self._rate[entry.first - 1])
+    def cost(self, size: int, first: int, last: int, cached: int) -> float | None:
+        """Return the USD of sending `size` tokens in every request from the first to the last; 0 is none.
 
-    def cached(self, sizes: Sequence[int]) -> list[int]:
-        """Return how many token-turns of each stretch came from a cache, which begins at the front.
-
-        Stretches stand in the order of the window; what is behind a turn's window is behind its reads too.
+        Args:
+            cached: How many of them, over all requests, came from a cache.
         """
-        ends = list(accumulate(sizes))
-        whole = [0] * (len(sizes) + 1)
-        partly = [0] * (len(sizes) + 1)
-        for read in self._cached:
-            position = bisect_right(ends, read)
-            whole[0] += 1
-            whole[position] -= 1
-            if position < len(ends):
-                partly[position] += read - (ends[position - 1] if position else 0)
-        return [
-            size * times + part for size, times, part in zip(sizes, accumulate(whole), partly, strict=False)
-        ]
+        if not self.priced or not first:
+            return 0.0 if self.priced else None
+        if self._price is not None:
+            return self._price.cost(Usage(size * (last - first + 1), cached_tokens=cached))
+        return size * (self._rate[last] - self._rate[first - 1])
 
 
-def _lines(agent: AgentRecord, prices: _Prices) -> list[Line]:
-    pieces = [
-        (entry, piece, size)
-        for entry in agent.entries
-        for piece, size in zip(
-            entry.pieces, divide(entry.size, [piece.weight for piece in entry.pieces]), strict=True
-        )
-    ]
-    cached = prices.cached([sum(agent.tool_sizes.values()), *(size for _, _, size in pieces)])[1:]
-    return [
-        Line(entry, piece.kind, piece.label, size, prices.cost(entry, size), read)
-        for (entry, piece, size), read in zip(pieces, cached, strict=True)
-    ]
+def _known_prices(team: Mapping[str, Any]) -> list[Price]:
+    """Return the prices that stand in a team file."""
+    models: Mapping[str, Any] = team.get("models") or {}
+    prices: list[Price] = []
+    for model in models.values():
+        price: Mapping[str, Any] = model.get("price") or {}
+        if price and all(isinstance(number, int | float) for number in price.values()):
+            prices.append(Price(price.get("input", 0.0), price.get("output", 0.0), price.get("cached")))
+    return prices
 
 
-def _definition_lines(agent: AgentRecord) -> list[DefinitionLine]:
-    calls: dict[str, int] = defaultdict(int)
-    for call in agent.calls():
-        calls[call.tool] += 1
+def _explains(price: Price, agent: AgentRecord) -> bool:
+    """Return whether a price is the one by which every turn of an agent was charged."""
+    return all(
+        turn.reported is not None
+        and turn.cost is not None
+        and math.isclose(price.cost(Usage(turn.reported, turn.output or 0, turn.cached or 0)), turn.cost)
+        for turn in agent.turns
+        if turn.reply
+    )
+
+
+def _lines(agent: AgentRecord, prices: _Prices, reads: CacheReads) -> list[Line]:
+    lines: list[Line] = []
+    for entry in agent.entries:
+        sizes = divide(entry.size, [piece.weight for piece in entry.pieces])
+        cached = reads.of(entry.number, sizes)
+        for piece, size, read in zip(entry.pieces, sizes, cached, strict=True):
+            cost = prices.cost(size, entry.first, entry.last, read)
+            lines.append(Line(entry, piece.kind, piece.label, size, cost, read))
+    return lines
+
+
+def _definition_lines(agent: AgentRecord, prices: _Prices, reads: CacheReads) -> list[DefinitionLine]:
+    calls = Counter(call.tool for call in agent.calls())
+    sent = len(agent.turns)
+    sizes = agent.tool_sizes or dict.fromkeys((tool.name for tool in agent.tools or ()), 0)
+    cached = reads.of(-1, list(sizes.values()))
     return [
         DefinitionLine(
             agent.path,
-            tool.name,
-            _server(tool),
-            agent.tool_sizes.get(tool.name, 0),
-            len(agent.turns),
-            calls[tool.name],
+            tool,
+            server_of(tool),
+            size,
+            sent,
+            calls[tool],
+            prices.cost(size, min(1, sent), sent, read),
+            read,
         )
-        for tool in agent.tools or ()
+        for (tool, size), read in zip(sizes.items(), cached, strict=True)
     ]
 
 
-def _server(tool: ToolDefinition) -> str:
-    return tool.name.partition(".")[0] if "." in tool.name else ""
-
-
-def divide(total: int, weights: Sequence[int]) -> list[int]:
-    """Divide `total` in proportion to `weights`, to the last token.
-
-    What rounding leaves goes to the largest remainders. Weights that are all 0 count as equal.
-    """
-    if not weights:
-        return []
-    whole = sum(weights)
-    if whole == 0:
-        weights, whole = [1] * len(weights), len(weights)
-    exact = [total * weight / whole for weight in weights]
-    shares = [math.floor(share) for share in exact]
-    left = total - sum(shares)
-    if left:
-        by_remainder = sorted(range(len(weights)), key=lambda index: shares[index] - exact[index])
-        for index in by_remainder[:left]:
-            shares[index] += 1
-    return shares
+def server_of(tool: str) -> str:
+    """Return the MCP server of a tool; empty for tools of the program itself."""
+    return tool.partition(".")[0] if "." in tool else ""

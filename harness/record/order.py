@@ -8,7 +8,8 @@ the parent does after the report. Sub-agents of one call are concurrent unless o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.record.run import Call, RunRecord
@@ -59,31 +60,52 @@ class Order:
             self._after[agent] = known
         return known
 
+    def after_any(self, calls: Iterable[Call]) -> Callable[[Call], bool]:
+        """Return a question: is one of some calls after this call? It is answered without walking them again."""
+        newest: dict[str, int] = {}
+        preceding: set[str] = set()
+        for call in calls:
+            for step in self._way(call):
+                if step.agent not in newest:
+                    preceding |= self.preceding(step.agent)
+                newest[step.agent] = max(step.turn, newest.get(step.agent, 0))
+
+        def is_before_one(call: Call) -> bool:
+            return any(
+                0 < step.turn < newest.get(step.agent, 0) or step.agent in preceding
+                for step in self._way(call)
+            )
+
+        return is_before_one
+
     def linear(self) -> Iterator[Call]:
         """Yield all calls in one order that keeps to the partial one; concurrent calls stand as agents do."""
+        agents = self._record.agents
         done: set[str] = set()
-        roots = [
-            path for path, agent in self._record.agents.items() if agent.parent not in self._record.agents
-        ]
-        for path in roots:
-            yield from self._walk(path, done)
+        unasked: dict[str, list[str]] = defaultdict(list)
+        """Paths of agent runs that work for another one but for none of its calls, by the path of that."""
+        for path, agent in agents.items():
+            if agent.parent in agents and not agent.parent_call:
+                unasked[agent.parent].append(path)
+        for path, agent in agents.items():
+            if agent.parent not in agents:
+                yield from self._walk(path, unasked, done)
 
-    def _walk(self, path: str, done: set[str]) -> Iterator[Call]:
+    def _walk(self, path: str, unasked: Mapping[str, Sequence[str]], done: set[str]) -> Iterator[Call]:
         if path in done:
             return
         done.add(path)
         agent = self._record.agents[path]
         for before in agent.after:
             if before in self._record.agents:
-                yield from self._walk(before, done)
+                yield from self._walk(before, unasked, done)
         for turn in agent.turns:
             for call in turn.calls:
                 for child in call.children:
-                    yield from self._walk(child, done)
+                    yield from self._walk(child, unasked, done)
                 yield call
-        for child, other in self._record.agents.items():
-            if other.parent == path and not other.parent_call:
-                yield from self._walk(child, done)
+        for child in unasked.get(path, ()):
+            yield from self._walk(child, unasked, done)
 
     def _way(self, call: Call) -> tuple[_Step, ...]:
         """Return the steps that lead to a call, from an entry agent down."""

@@ -82,7 +82,7 @@ class Entry:
     """Our count of its tokens."""
     pieces: tuple[Piece, ...] = ()
     place: float = 0.0
-    """Windows are ordered by it: the place of the entry it replaced, else its own number."""
+    """Windows are ordered by it: the place of the entry it replaced; in our runs the number that `fork` takes."""
     first: int = 0
     """The first turn whose request held it; 0 if none did."""
     last: int = 0
@@ -195,6 +195,28 @@ class Turn:
         return f"{self.agent}/turn-{self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A request of an agent run beside its turns: for a summary of its window, or one lost with its process."""
+
+    agent: str
+    kind: Literal["summary", "lost"]
+    turn: int
+    """The turn it was made before or in."""
+    model: str
+    input: int
+    """Tokens sent: the provider's count, or ours."""
+    output: int = 0
+    cached: int = 0
+    reported: bool = False
+    """Whether the provider counted them."""
+    cost: float | None = None
+    """USD."""
+    turns: tuple[int, ...] = ()
+    """The turns that were to be summed up."""
+    error: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class AgentRecord:
     """One agent run."""
@@ -222,6 +244,7 @@ class AgentRecord:
     entries: list[Entry] = field(default_factory=list[Entry])
     """All entries its window ever held, in the order in which they came."""
     turns: list[Turn] = field(default_factory=list[Turn])
+    asides: list[Aside] = field(default_factory=list[Aside])
     started: float | None = None
     ended: float | None = None
     span: str = ""
@@ -247,6 +270,8 @@ class RunRecord:
     id: str
     source: str
     """`journal`, or the format it was read from."""
+    ours: bool = False
+    """Whether the harness carried it out, so that tools with bare names are its own; also in a trace of it."""
     name: str = ""
     """The team, the workflow, or the file."""
     agents: dict[str, AgentRecord] = field(default_factory=dict[str, AgentRecord])
@@ -266,10 +291,10 @@ class RunRecord:
     """How many spans or events it was read from."""
     notes: list[str] = field(default_factory=list[str])
     """What a reader should know about how it was read, such as spans that were left out."""
-    reference: list[tuple[str, Mapping[str, Any]]] = field(
-        default_factory=list[tuple[str, Mapping[str, Any]]]
-    )
-    """Calls that a benchmark says would have been right, in order; for evaluation, no detector reads it."""
+    reference: list[tuple[str, Mapping[str, Any]]] | None = None
+    """Calls that a benchmark says would have been right, in order; None where nothing is said of it; only the attribution of failures reads it."""
+    trace_id: str = ""
+    """In hex, of the trace that shows it; empty where it is not one of OpenTelemetry."""
     span_id: Callable[[str], str] = field(default=str, repr=False)
     """Returns the id of a span as a trace shows it, from the `span` of a part of this record."""
 

@@ -1,8 +1,10 @@
 """What an agent did with what stood in its window.
 
-An entry is used by a later reply if the reply holds a distinctive value that the entry brought into the
-window, or several of the longer words that it brought. That is evidence of use, not proof; an entry without
-any of it was read for nothing as far as anybody can see.
+A reply uses an entry if it holds a distinctive value that the entry brought into the window, or several
+longer words that it brought. Words prove little: many results hold the same ones, and a reply about one of
+them would seem to use all. So each word of a reply is put down to one result only, the one that explains
+most of the reply, and words count for nothing that were known before, or that stand in many results.
+That is evidence of use, not proof; an entry without any of it was read for nothing as far as anybody can see.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from harness.record.run import AgentRecord, Entry
-from harness.record.values import values_and_words
+from harness.record.values import pieces, values_and_words
 
 ENOUGH_WORDS = 3
-"""Words of an entry that a reply must share to count as having used it, if it shares no distinctive value."""
+"""Words that a reply must have from an entry to count as having used it, if it has no distinctive value of it."""
+
+COMMON = 8
+"""Results that may hold a word before it says nothing about any one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Use:
     """The reply."""
     values: tuple[str, ...]
     """Distinctive values it took over; empty if only words."""
-    words: int = 0
+    words: frozenset[str] = frozenset()
+    """Longer words, in lower case, that it has from there."""
 
 
 class Uses:
@@ -45,8 +51,14 @@ class Uses:
         self._last: dict[str, list[int]] = {}
         """For each of them the last turn that held it or one before it."""
         self._words: dict[str, Entry] = {}
+        self._shown: dict[str, list[Entry]] = defaultdict(list)
+        """The results and reports that hold a word, as long as they are not too many to tell apart."""
+        self._richness: dict[int, int] = {}
+        """How many words each of them holds."""
         self._said: dict[str, int] = {}
-        """Number of the last reply that holds a value or a word."""
+        """Number of the last reply that holds a value."""
+        self._pieces: dict[str, int] = {}
+        """The first turn whose request showed each piece of a value; made when first asked for."""
         for entry in agent.entries:
             self._take(entry)
 
@@ -57,6 +69,15 @@ class Uses:
     def observed(self, value: str) -> Iterator[Entry]:
         """Yield the entries that showed a distinctive value to the agent, in order; its own replies do not."""
         return (entry for entry in self._standing.get(value, ()) if not _is_reply(entry))
+
+    def shown(self, piece: str, turn: int) -> bool:
+        """Return whether a value, or a piece of one, was shown to the agent by a turn's request."""
+        if not self._pieces:
+            for value in self._standing:
+                turns = [entry.first for entry in self.observed(value) if entry.first]
+                for one in pieces(value) if turns else ():
+                    self._pieces[one] = min(turns[0], self._pieces.get(one, turns[0]))
+        return self._pieces.get(piece, turn + 1) <= turn
 
     def in_sight(self, value: str, turn: int) -> bool:
         """Return whether a distinctive value stood in the request of a turn."""
@@ -83,57 +104,70 @@ class Uses:
         """Return the entry that first brought a longer word, in lower case, into the window."""
         return self._words.get(word)
 
-    def taken_over(self, entry: Entry) -> tuple[int, int]:
-        """Return how many distinctive values and words of an entry later replies hold.
+    def taken_over(self, entry: Entry) -> tuple[set[str], set[str]]:
+        """Return the distinctive values and the words of an entry that later replies took over.
 
-        What was in the window before any tool had been asked does not count. Other results may have shown
-        the same, so this is more than `of` tells: nobody can say from which of them it was taken.
+        A value that several results show counts for each of them, for nobody can say from which it was
+        taken; one that stood in the window before any tool had been asked counts for none.
         """
-        values, words = values_and_words(entry.text)
-        counts = [0, 0]
-        for index, (found, known) in enumerate(((values, self.introduced), (words, self._words))):
-            for token in found:
-                source = known.get(token)
-                observed = source is not None and source.origin.startswith(("tool:", "report:"))
-                if observed and self._said.get(token, -1) > entry.number:
-                    counts[index] += 1
-        return counts[0], counts[1]
+        values, _ = values_and_words(entry.text)
+        said = {value for value in values if self._said.get(value, -1) > entry.number}
+        words = set[str]().union(*(use.words for use in self.of(entry)))
+        return {value for value in said if _is_observed(self.introduced[value])}, words
 
     def is_used(self, entry: Entry) -> bool:
         """Return whether a later reply shows anything of an entry."""
-        values, words = self.taken_over(entry)
-        return values > 0 or words >= ENOUGH_WORDS
+        return any(self.taken_over(entry))
 
     def _take(self, entry: Entry) -> None:
-        is_reply = _is_reply(entry)
         values, words = values_and_words(entry.text)
-        if is_reply:
+        if _is_reply(entry):
             self._use(entry, values, words)
-            self._said.update(dict.fromkeys((*values, *words), entry.number))
+            self._said.update(dict.fromkeys(values, entry.number))
         for value in values:
             self.introduced.setdefault(value, entry)
             self._standing[value].append(entry)
         for word in words:
             self._words.setdefault(word, entry)
+        if _is_observed(entry):
+            self._richness[entry.number] = len(words)
+            for word in words:
+                shown = self._shown[word]
+                if len(shown) <= COMMON:
+                    shown.append(entry)
 
     def _use(self, reply: Entry, values: set[str], words: set[str]) -> None:
-        taken: dict[int, list[str]] = defaultdict(list)
-        shared: dict[int, int] = defaultdict(int)
+        """Put what a reply says down to the entries that explain most of it, each word to one of them."""
+        taken: dict[int, set[str]] = defaultdict(set)
+        shared: dict[int, list[str]] = defaultdict(list)
         sources: dict[int, Entry] = {}
         for value in values:
             source = self.introduced.get(value)
             if source is not None:
                 sources[source.number] = source
-                taken[source.number].append(value)
+                taken[source.number].add(value)
         for word in words:
-            source = self._words.get(word)
-            if source is not None:
-                sources[source.number] = source
-                shared[source.number] += 1
-        for number, source in sources.items():
-            found = tuple(sorted(taken.get(number, ())))
-            if found or shared[number] >= ENOUGH_WORDS:
-                self.by_entry[number].append(Use(source, reply, found, shared[number]))
+            shown = self._shown.get(word, ())
+            if len(shown) <= COMMON and shown and _is_observed(self._words[word]):
+                for source in shown:
+                    sources[source.number] = source
+                    shared[source.number].append(word)
+
+        def explains(number: int) -> tuple[int, int, int]:
+            return len(taken[number]), len(shared[number]), -self._richness.get(number, 0)
+
+        unexplained = set(words)
+        enough = [one for one in sources if one in taken or len(shared[one]) >= ENOUGH_WORDS]
+        for number in sorted(enough, key=explains, reverse=True):
+            own = unexplained.intersection(shared[number])
+            if taken[number] or len(own) >= ENOUGH_WORDS:
+                unexplained -= own
+                found = tuple(sorted(taken[number]))
+                self.by_entry[number].append(Use(sources[number], reply, found, frozenset(own)))
+
+
+def _is_observed(entry: Entry) -> bool:
+    return entry.origin.startswith(("tool:", "report:"))
 
 
 def _is_reply(entry: Entry) -> bool:

@@ -8,6 +8,7 @@ thousands separators; words are lower case.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -21,7 +22,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_KEY = re.compile(r'"[^"\\]{0,100}"\s*:')
+_KEY = re.compile(r'"(?![^"\\\d]*\d[^"\\\d]*\d)[^"\\]{0,100}"\s*:')
+"""The key of a JSON object; with two digits in it, it is rather the id of what it leads to."""
 _DISTINCTIVE = re.compile(r"\d|[_@/]|[a-z][A-Z]|\w\.\w+\.\w")
 _NUMBER = re.compile(r"[\d.,:%-]+")
 _DIGITS = re.compile(r"\d")
@@ -48,6 +50,36 @@ def tokens(text: str) -> list[str]:
         text = _KEY.sub(" ", text)
     found = _TOKEN.findall(text)
     return [token.replace(",", "") if "," in token else token for token in found]
+
+
+_SEGMENT = re.compile(r"[^/\\:=?&#@,;|]+")
+_PART = re.compile(r"[^\W_]+")
+_TELLING = re.compile(r"\d.*\d|[^\W\d_]\d[^\W\d_]")
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+def pieces(value: str) -> set[str]:
+    """Return what a value is made of, in lower case: itself, the segments of paths and addresses, and their parts."""
+    lower = value.lower()
+    return {lower, *_SEGMENT.findall(lower), *(part for part in _PART.findall(lower) if is_telling(part))}
+
+
+def is_made_of(value: str, known: Callable[[str], bool]) -> bool:
+    """Return whether every piece of a value that nobody would guess is known, whatever it was put together with."""
+    lower = value.lower()
+    if known(lower):
+        return True
+    for segment in _SEGMENT.findall(lower):
+        parts = [part for part in _PART.findall(segment) if is_telling(part)]
+        guessed = _YEAR.fullmatch(segment) or not (parts or is_telling(segment))
+        if not guessed and not known(segment) and not (parts and all(map(known, parts))):
+            return False
+    return True
+
+
+def is_telling(part: str) -> bool:
+    """Return whether nobody would guess a part of a value: it mixes letters and digits, or holds several digits."""
+    return len(part) >= 3 and bool(_TELLING.search(part))
 
 
 def values_and_words(text: str) -> tuple[set[str], set[str]]:

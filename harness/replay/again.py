@@ -85,7 +85,7 @@ async def carry_out_again(
     log.emit(started)
     run = TeamRun(
         team,
-        _as_recorded(counted, team, models, models if before is None else before),
+        as_recorded(counted, team, models, models if before is None else before),
         _no_tools,
         log,
         Notices(),
@@ -139,7 +139,7 @@ def _no_tools(
     raise AssertionError("a run that is carried out again opens no servers")
 
 
-def _as_recorded(
+def as_recorded(
     counted: Sequence[Recorded], team: Team, models: Mapping[str, Model], before: Mapping[str, Model]
 ) -> dict[str, Model]:
     """Return the models, with stand-ins for those that the run did not get from its team file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,11 +114,18 @@ def latest_team(recorded: Iterable[Recorded]) -> TeamRecord:
     return latest
 
 
-def recorded_team(recorded: Sequence[Recorded], *, overrides: Sequence[str] = (), to_run: bool) -> Team:
+def recorded_team(
+    recorded: Sequence[Recorded],
+    *,
+    overrides: Sequence[str] = (),
+    servers: Collection[str] = (),
+    to_run: bool,
+) -> Team:
     """Return the team a run was last carried on with.
 
     Args:
         overrides: `a.b.c=value` settings over it.
+        servers: Tool servers that the program handed in when the run was made.
         to_run: Whether it must be able to run here; otherwise what only servers and models need,
             such as keys, may be missing.
 
@@ -136,6 +143,7 @@ def recorded_team(recorded: Sequence[Recorded], *, overrides: Sequence[str] = ()
         base=base,
         overrides=overrides,
         environment=environment,
+        servers=servers,
         remembered=None if to_run else latest.variables,
     )
 

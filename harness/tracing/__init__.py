@@ -4,7 +4,14 @@ from harness.trace_ids import traceparent
 from harness.tracing.content import ContentCapture, content_capture
 from harness.tracing.delivery import Delivered
 from harness.tracing.evaluations import Evaluation, encode_evaluations
-from harness.tracing.export import Tracing, TracingSummary, export_run
+from harness.tracing.export import (
+    SpanIds,
+    Tracing,
+    TracingSummary,
+    export_run,
+    open_log_sink,
+    send_evaluations,
+)
 from harness.tracing.otlp_json import encode_line
 from harness.tracing.spans import SpanProjector
 
@@ -12,6 +19,7 @@ __all__ = [
     "ContentCapture",
     "Delivered",
     "Evaluation",
+    "SpanIds",
     "SpanProjector",
     "Tracing",
     "TracingSummary",
@@ -19,5 +27,7 @@ __all__ = [
     "encode_evaluations",
     "encode_line",
     "export_run",
+    "open_log_sink",
+    "send_evaluations",
     "traceparent",
 ]

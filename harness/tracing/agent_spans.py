@@ -36,6 +36,9 @@ INTERRUPTED = "interrupted"
 _ERROR_NAMES = frozenset(name for name in vars(errors) if name[0].isupper()) | {"cancelled"}
 
 
+_WHOLE = frozenset({"max_tokens", "seed", "n"})
+
+
 def error_type_of(error: str, fallback: str = semconv.OTHER_ERROR) -> str:
     """Return the class of error that a text begins with, if it is one of ours, else `fallback`."""
     name = error.partition(":")[0]
@@ -112,6 +115,7 @@ class AgentSpans:
     def thinking_decided(self, event: ThinkingDecided) -> None:
         """Remember how much thinking the next call asks for."""
         facts: dict[str, str | int | None] = {
+            semconv.REASONING_LEVEL: event.effort,
             semconv.THINKING_MODE: event.mode,
             semconv.THINKING_EFFORT: event.effort,
             semconv.THINKING_BUDGET: event.budget,
@@ -272,8 +276,10 @@ def _request_attributes(request: Mapping[str, Any]) -> Attributes:
             continue
         if name == "stop":
             told[attribute] = (value,) if isinstance(value, str) else tuple(map(str, value))
-        elif isinstance(value, int | float):
-            told[attribute] = int(value) if name in ("max_tokens", "seed") else float(value)
+        elif isinstance(value, str):
+            told[attribute] = value
+        elif isinstance(value, int | float) and not (name == "n" and value == 1):
+            told[attribute] = int(value) if name in _WHOLE else float(value)
     return told
 
 
@@ -284,6 +290,8 @@ def _write_endpoint(request: Mapping[str, Any], attributes: Attributes) -> None:
             attributes[semconv.SERVER_PORT] = int(request["port"])
     if request.get("stream"):
         attributes[semconv.REQUEST_STREAM] = True
+    if isinstance(request.get("top_k"), int):
+        attributes[semconv.REQUEST_TOP_K] = request["top_k"]
     if request.get("reasoning"):
         attributes[semconv.REASONING_LEVEL] = str(request["reasoning"])
 
@@ -316,6 +324,8 @@ def _write_response(event: ModelCallFinished, attributes: Attributes) -> None:
         attributes[semconv.RESPONSE_ID] = event.response_id
     if usage.cached_tokens:
         attributes[semconv.USAGE_CACHE_READ_INPUT_TOKENS] = usage.cached_tokens
+    if usage.cache_write_tokens:
+        attributes[semconv.USAGE_CACHE_WRITE_INPUT_TOKENS] = usage.cache_write_tokens
     if usage.reasoning_tokens:
         attributes[semconv.USAGE_REASONING_OUTPUT_TOKENS] = usage.reasoning_tokens
     if usage.estimated:

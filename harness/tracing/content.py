@@ -20,21 +20,34 @@ ContentCapture = Literal["off", "new", "full"]
 
 SWITCH = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
-_SWITCH_VALUES: dict[str, ContentCapture] = {
-    "true": "new",
-    "1": "new",
-    "span_only": "new",
-    "span_and_event": "new",
-    "full": "full",
+ContentPlace = Literal["spans", "events", "both"]
+"""Where what was said stands: in spans, or in log records beside those of model calls."""
+
+_SWITCH_VALUES: dict[str, tuple[ContentCapture, ContentPlace]] = {
+    "true": ("new", "spans"),
+    "1": ("new", "spans"),
+    "span_only": ("new", "spans"),
+    "event_only": ("new", "events"),
+    "span_and_event": ("new", "both"),
+    "full": ("full", "spans"),
 }
 
 
 def content_capture(environment: Mapping[str, str]) -> ContentCapture:
-    """Return what the standard switch asks for; unset, unknown or events only mean `off`.
+    """Return what the standard switch asks for; unset or unknown is `off`.
 
     Values are those of `opentelemetry-util-genai`; `full` is ours.
     """
-    return _SWITCH_VALUES.get(environment.get(SWITCH, "").strip().lower(), "off")
+    return _switch(environment)[0]
+
+
+def content_place(environment: Mapping[str, str]) -> ContentPlace:
+    """Return where the standard switch wants content."""
+    return _switch(environment)[1]
+
+
+def _switch(environment: Mapping[str, str]) -> tuple[ContentCapture, ContentPlace]:
+    return _SWITCH_VALUES.get(environment.get(SWITCH, "").strip().lower(), ("off", "spans"))
 
 
 def encode(value: Any) -> bytes:
@@ -95,9 +108,14 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _parts(message: Message) -> list[dict[str, Any]]:
-    """Return the parts of a message; the images of a tool result follow it, each as a part."""
+    """Return the parts of a message; the images of a tool result follow it, each as a part.
+
+    Thinking that only its provider can read has no words to show, and is none.
+    """
     parts: list[dict[str, Any]] = []
     for part in message.parts:
+        if isinstance(part, Reasoning) and not part.text:
+            continue
         parts.append(_part(part))
         if isinstance(part, ToolResult):
             parts.extend(map(_part, part.images))

@@ -55,8 +55,8 @@ class Delivered:
     delivered: int
     error: str = ""
     """The last failure, or nothing."""
-    measures: bool = False
-    """Whether spans were only added up there: what is lost then is the sums."""
+    carries: str = "spans"
+    """What is made of the spans there: `spans`, `events` or `metrics`."""
 
     @property
     def lost(self) -> int:
@@ -66,8 +66,8 @@ class Delivered:
     def __str__(self) -> str:
         if not self.lost:
             return f"{self.delivered} spans were delivered to {self.destination}"
-        if self.measures:
-            return f"metrics did not reach {self.destination}: {self.error or 'it was too slow'}"
+        if self.carries != "spans":
+            return f"{self.carries} did not reach {self.destination}: {self.error or 'it was too slow'}"
         reason = self.error or "it was too slow"
         return f"{self.lost} of {self.offered} spans did not reach {self.destination}: {reason}"
 
@@ -116,15 +116,16 @@ class Delivery:
         self._thread.join(seconds)
         self._abandoned = True
         hanging = self._thread.is_alive()
-        measures = bool(getattr(self._sink, "measures", False))
+        carries = str(getattr(self._sink, "carries", "spans"))
         if hanging:
             self._sink.interrupt()
         with self._changed:
             error = self._error
             if hanging and not error:
                 error = f"it did not answer within {seconds:.1f} seconds"
-            delivered = 0 if measures and (hanging or self._unclosed) else self._delivered
-            return Delivered(self._sink.destination, self._offered, delivered, error, measures)
+            lost_sums = carries == "metrics" and (hanging or self._unclosed)
+            delivered = 0 if lost_sums else self._delivered
+            return Delivered(self._sink.destination, self._offered, delivered, error, carries)
 
     def _work(self) -> None:
         while batch := self._next_batch():

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
 
 from harness.tracing import semconv
-from harness.tracing.content import encode
-from harness.tracing.otlp_json import attributes_json
+from harness.tracing.log_records import encode_log_line, log_record, span_named
+from harness.version import version
 
 Attribute = str | bool | int | float | Sequence[str]
 
@@ -24,7 +26,7 @@ class Evaluation:
     name: str
     """What was looked for."""
     trace_id: str
-    """In hex, as is `span_id`: the span that was judged."""
+    """In hex, as is `span_id`: the span that was judged. Empty if the source has no such ids."""
     span_id: str
     label: str = ""
     value: float | None = None
@@ -57,28 +59,14 @@ class Evaluation:
         }
         return {name: value for name, value in known.items() if value is not None}
 
-    def log_record(self, at: int) -> dict[str, Any]:
-        """Return the judgement as an OTLP JSON log record, made at `at` nanoseconds since 1970."""
-        return {
-            "timeUnixNano": str(at),
-            "observedTimeUnixNano": str(at),
-            "severityNumber": 9,
-            "eventName": semconv.EVENT_EVALUATION,
-            "attributes": attributes_json(self.attributes),
-            "traceId": self.trace_id,
-            "spanId": self.span_id,
-            "flags": 1,
-        }
+    def log_record(self, at: int, resource: Resource) -> ReadableLogRecord:
+        """Return the judgement as an OTLP log record, made at `at` nanoseconds since 1970."""
+        span = span_named(self.trace_id, self.span_id)
+        return log_record(
+            semconv.EVENT_EVALUATION, self.attributes, at, span=span, version=version(), resource=resource
+        )
 
 
-def encode_evaluations(
-    evaluations: Sequence[Evaluation], at: int, *, version: str, resource: Mapping[str, Attribute]
-) -> bytes:
+def encode_evaluations(evaluations: Sequence[Evaluation], at: int, resource: Resource) -> bytes:
     """Return one line of OTLP JSON, its newline included, that holds the judgements as log records."""
-    logs = {
-        "scope": {"name": semconv.SCOPE, "version": version},
-        "schemaUrl": semconv.SCHEMA_URL,
-        "logRecords": [evaluation.log_record(at) for evaluation in evaluations],
-    }
-    whole = {"resource": {"attributes": attributes_json(resource)}, "scopeLogs": [logs]}
-    return encode({"resourceLogs": [whole]}) + b"\n"
+    return encode_log_line([one.log_record(at, resource) for one in evaluations])

@@ -2,9 +2,11 @@
 
     OTEL_EXPORTER_OTLP_ENDPOINT,
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT  a collector; without one of them nothing leaves the machine
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    OTEL_EXPORTER_OTLP_LOGS_ENDPOINT  a collector; without one of them nothing leaves the machine
     OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER=none        no collector whatever else is set
     OTEL_METRICS_EXPORTER=none, OTEL_METRIC_EXPORT_*    the same for metrics, and how often they are sent
+    OTEL_LOGS_EXPORTER=none                             the same for events, which go as log records
     OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES         who is traced
     OTEL_BSP_*, OTEL_EXPORTER_OTLP_*                    queueing, headers, certificates, timeouts
     OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT  content of messages; off unless set
@@ -19,9 +21,10 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -31,12 +34,15 @@ from harness.events import Recorded, RunFinished, RunResumed
 from harness.loop.state import effective
 from harness.tracing import semconv
 from harness.tracing.agent_spans import OnSpan
-from harness.tracing.content import ContentCapture, content_capture
+from harness.tracing.content import ContentCapture, content_capture, content_place
 from harness.tracing.delivery import Batching, Delivered, Delivery, Sink
-from harness.tracing.sinks import CollectorSink, FileSink, MetricsSink
+from harness.tracing.evaluations import Evaluation
+from harness.tracing.sinks import CollectorSink, EventsSink, FileSink, LogSink, MetricsSink
 from harness.tracing.spans import SpanProjector
 
 FILE_BATCHING = Batching(queue_size=16_384, batch_size=512, delay_seconds=0.5)
+
+Signal = Literal["TRACES", "METRICS", "LOGS"]
 
 CLOSE_SECONDS = 2.0
 """How long the end of a program waits for its spans to arrive."""
@@ -54,8 +60,8 @@ class TracingSummary:
     def problems(self) -> tuple[str, ...]:
         """What to tell the user; nothing if every span arrived."""
         lost = [delivery for delivery in self.deliveries if delivery.lost]
-        # A collector that takes no spans takes no metrics either, which need not be said.
-        said = [one for one in lost if not one.measures] or lost
+        # A collector that takes no spans takes nothing else either, which need not be said.
+        said = [one for one in lost if one.carries == "spans"] or lost
         return (*self.faults, *map(str, said))
 
 
@@ -91,7 +97,12 @@ class Tracing:
         sinks: dict[Sink, Batching] = {}
         faults: list[str] = []
         if trace_file:
-            sinks[FileSink(trace_file)] = FILE_BATCHING
+            sinks[FileSink(trace_file, content_place(os.environ))] = FILE_BATCHING
+        if content_place(os.environ) != "spans" and _wanted(os.environ, "LOGS"):
+            try:
+                sinks[EventsSink()] = _batching(os.environ)
+            except Exception as error:
+                faults.append(f"no events were exported to a collector: {error}")
         if _wanted(os.environ, "TRACES"):
             try:
                 sinks[_collector(os.environ)] = _batching(os.environ)
@@ -197,6 +208,70 @@ def export_run(
     projector.finish()
 
 
+class SpanIds:
+    """Ids of the spans of one past run, as its export shows them, by the places that its record names.
+
+    Computed when the first is asked for.
+    """
+
+    def __init__(self, events: Sequence[Recorded]) -> None:
+        self._events = events
+
+    def __call__(self, place: str) -> str:
+        """Return the id, in hex, of the newest span at `agent PATH`, `chat PATH/turn-N/1` or `tool KEY`."""
+        return self._ids.get(place, "")
+
+    @cached_property
+    def _ids(self) -> dict[str, str]:
+        ids: dict[str, str] = {}
+
+        def note(span: ReadableSpan) -> None:
+            facts: Mapping[str, Any] = span.attributes or {}
+            path = facts.get(semconv.AGENT_PATH, "")
+            places = {
+                "invoke_agent": f"agent {path}",
+                "chat": f"chat {path}/turn-{facts.get(semconv.TURN)}/1",
+                "execute_tool": f"tool {facts.get(semconv.CALL_KEY)}",
+            }
+            place = places.get(str(facts.get(semconv.OPERATION_NAME)))
+            if place and span.context:
+                ids[place] = f"{span.context.span_id:016x}"
+
+        export_run(self._events, note)
+        return ids
+
+
+def open_log_sink() -> LogSink:
+    """Return where the standard variables send log records.
+
+    Raises:
+        UsageError: They name no collector, or none that can be used.
+    """
+    if not _wanted(os.environ, "LOGS"):
+        raise UsageError(
+            "findings go to the collector that OTEL_EXPORTER_OTLP_ENDPOINT (or _LOGS_ENDPOINT) names;"
+            " set it to, say, http://127.0.0.1:4318"
+        )
+    _check_protocol(os.environ, "LOGS")
+    return LogSink()
+
+
+def send_evaluations(evaluations: Sequence[Evaluation], sink: LogSink) -> str:
+    """Post judgements, as made now, and close the sink; return why some did not arrive, or nothing."""
+    resource, now = resource_from_environment(), time.time_ns()
+    size = FILE_BATCHING.batch_size
+    try:
+        for start in range(0, len(evaluations), size):
+            batch = evaluations[start : start + size]
+            problem = sink.send([one.log_record(now, resource) for one in batch])
+            if problem:
+                lost = f"{len(evaluations) - start} of {len(evaluations)} findings"
+                return f"{lost} did not reach {sink.destination}: {problem}"
+    finally:
+        sink.close()
+    return ""
+
+
 def resource_from_environment() -> Resource:
     """Return who is traced: this project unless the standard variables say otherwise."""
     named = Resource(
@@ -210,7 +285,7 @@ def resource_from_environment() -> Resource:
     return named.merge(OTELResourceDetector().detect())
 
 
-def _wanted(environment: Mapping[str, str], signal: Literal["TRACES", "METRICS"]) -> bool:
+def _wanted(environment: Mapping[str, str], signal: Signal) -> bool:
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporters = environment.get(f"OTEL_{signal}_EXPORTER", "").strip() or "otlp"
@@ -220,7 +295,7 @@ def _wanted(environment: Mapping[str, str], signal: Literal["TRACES", "METRICS"]
     return bool(endpoint) and "otlp" in [name.strip().lower() for name in exporters.split(",")]
 
 
-def _check_protocol(environment: Mapping[str, str], signal: Literal["TRACES", "METRICS"]) -> None:
+def _check_protocol(environment: Mapping[str, str], signal: Signal) -> None:
     protocol = (
         environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL")
         or environment.get("OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -236,7 +311,7 @@ def _check_protocol(environment: Mapping[str, str], signal: Literal["TRACES", "M
 def _collector(environment: Mapping[str, str]) -> Sink:
     _check_protocol(environment, "TRACES")
     milliseconds = _number(environment, "OTEL_BSP_EXPORT_TIMEOUT", 0)
-    return CollectorSink(timeout_seconds=milliseconds / 1000 or None)
+    return CollectorSink(timeout_seconds=milliseconds / 1000 or None, content=content_place(environment))
 
 
 def _batching(environment: Mapping[str, str]) -> Batching:

@@ -2,8 +2,8 @@
 
 A span holds all that is measured, so metrics are a fold over spans as spans are one over events.
 Aggregated here and not by the SDK's instruments, which cost several times as much a measurement.
-Not measured: `mcp.client.session.duration` (sessions outlive runs), `time_per_output_chunk` (pieces are
-not recorded), and `cache_write` tokens (no wire API we speak reports them).
+Not measured: `mcp.client.session.duration` (sessions outlive runs) and `time_per_output_chunk` (pieces are
+not recorded).
 
 Exported to `OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`, or `OTEL_EXPORTER_OTLP_ENDPOINT` with `/v1/metrics`,
 every `OTEL_METRIC_EXPORT_INTERVAL` milliseconds and at the end, unless `OTEL_METRICS_EXPORTER` is `none`.

@@ -75,7 +75,7 @@ class SpanMaker:
         self.run_id = run_id
         ids = caller_ids(caller)
         self._caller = SpanContext(*ids, is_remote=True, trace_flags=_SAMPLED) if ids else None
-        self._trace = ids[0] if ids else trace_id(run_id)
+        self._trace = trace_id(run_id, caller)
         self._resource = resource
         self._scope = InstrumentationScope(semconv.SCOPE, version, semconv.SCHEMA_URL)
 

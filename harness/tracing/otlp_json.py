@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -102,6 +102,10 @@ def _value(value: Any) -> Json:
             return {"intValue": str(value)}
         case float():
             return {"doubleValue": value if math.isfinite(value) else _special(value)}
+        case None:
+            return {}
+        case Mapping():
+            return {"kvlistValue": {"values": attributes_json(cast("Mapping[str, Any]", value))}}
         case _:
             return {"arrayValue": {"values": [_value(element) for element in value]}}
 

@@ -4,6 +4,18 @@ The GenAI and MCP conventions have no release and no stable attribute, and names
 other module spells one out. Pinned to open-telemetry/semantic-conventions-genai at e07f4eb
 (2026-10-02). What the conventions have no word for (provenance of context, budgets, plans,
 citations) is ours, under `harness.`.
+
+What our spans could have and have not, and why:
+
+    jsonrpc.request.id                  the MCP client does not tell it, and a guess may be another call's
+    gen_ai.usage.{text,image,audio}.*   no wire API we speak reports usage by modality
+    gen_ai.request.previous_response.id requests hold the whole conversation
+    gen_ai.prompt.*, .data_source.id    there are no named prompts, and sources are tools
+    network.protocol.version            HTTP negotiates it below us
+    gen_ai.client.operation.exception   an error is the span's status and `error.type`
+    ….time_per_output_chunk             pieces of a reply are shown and not recorded
+    mcp.client.session.duration         sessions outlive runs and are shared by them
+    tracestate, baggage in `_meta`      a run keeps its caller's `traceparent` only: baggage may hold secrets
 """
 
 from __future__ import annotations
@@ -37,8 +49,12 @@ REQUESTED: Final = {
     "presence_penalty": "gen_ai.request.presence_penalty",
     "seed": "gen_ai.request.seed",
     "stop": "gen_ai.request.stop_sequences",
+    "n": "gen_ai.request.choice.count",
+    "output": "gen_ai.output.type",
 }
 """What an agent asks in every request, by the names of `AgentRunStarted.request`; on chat and agent spans."""
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+"""On chat spans only."""
 REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
 RESPONSE_ID: Final = "gen_ai.response.id"
@@ -46,6 +62,7 @@ RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
 USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
 USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 TOOL_NAME: Final = "gen_ai.tool.name"
 TOOL_TYPE: Final = "gen_ai.tool.type"
@@ -65,6 +82,14 @@ OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+CONTENT: Final = frozenset(
+    {
+        *(SYSTEM_INSTRUCTIONS, INPUT_MESSAGES, OUTPUT_MESSAGES),
+        *(TOOL_DEFINITIONS, TOOL_DESCRIPTION, TOOL_CALL_ARGUMENTS, TOOL_CALL_RESULT),
+    }
+)
+EVENT_DETAILS: Final = "gen_ai.client.inference.operation.details"
+"""What spans of model calls say, and what was said, as a log record beside them."""
 
 # --- MCP and general -------------------------------------------------------------------------------
 
@@ -164,6 +189,19 @@ TOOL_SERVER: Final = "harness.tool.server"
 RESULT_CHARACTERS: Final = "harness.tool.result.characters"
 WHOLE_RESULT_CHARACTERS: Final = "harness.tool.result.whole_characters"
 """Set where the model saw only a part of the result."""
+
+# --- Ours: a finding of the doctor, beside the event's own attributes ------------------------------
+
+FINDING_FINGERPRINT: Final = "harness.finding.fingerprint"
+"""The same for the same finding in another run of the team."""
+FINDING_SUBJECT: Final = "harness.finding.subject"
+FINDING_CONFIDENCE: Final = "harness.finding.confidence"
+FINDING_TOKENS: Final = "harness.finding.tokens"
+FINDING_SECONDS: Final = "harness.finding.seconds"
+FINDING_TURNS: Final = "harness.finding.turns"
+FINDING_SPANS: Final = "harness.finding.spans"
+"""All spans that take part, the one the event belongs to first."""
+FINDING_REMEDY: Final = "harness.finding.remedy"
 
 # --- Ours: a plan ----------------------------------------------------------------------------------
 
@@ -289,6 +327,7 @@ TOKENS_USED: Final = {
         USAGE_INPUT_TOKENS,
         USAGE_OUTPUT_TOKENS,
         USAGE_CACHE_READ_INPUT_TOKENS,
+        USAGE_CACHE_WRITE_INPUT_TOKENS,
         USAGE_REASONING_OUTPUT_TOKENS,
     )
 }

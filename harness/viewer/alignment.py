@@ -2,6 +2,8 @@
 
 Agent runs are paired by path, then by name and brief. Turns of a pair are the same if their requests
 brought the same new entries and got the same reply and results; entries are the same if their messages are.
+What a sub-agent reported is compared in its own turns and in the next one of its parent, so two runs part
+where a sub-agent first did something else and not where its parent had asked for it.
 """
 
 from __future__ import annotations
@@ -55,14 +57,15 @@ def _pair(left: AgentRecord | None, right: AgentRecord | None) -> dict[str, Any]
 
 
 def turn_digest(agent: AgentRecord, turn: Turn) -> bytes:
-    """Return a hash of what a turn brought: new and gone entries, reply, calls and results."""
+    """Return a hash of what a turn brought: new and gone entries, reply, calls and results of tools."""
     mark = blake2b(digest_size=12)
     for entry in (*turn.new, *turn.gone):
         mark.update(digest(entry.message))
     if turn.reply is not None:
         mark.update(digest(turn.reply.message))
     for call in turn.calls:
-        text = f"{call.tool}\0{canonical_arguments(call.arguments)}\0{call.result}\0{call.whole}"
+        came = "" if call.children else f"{call.result}\0{call.whole}"
+        text = f"{call.tool}\0{canonical_arguments(call.arguments)}\0{came}"
         mark.update(text.encode("utf-8", "replace"))
     return mark.digest()
 

@@ -28,7 +28,20 @@ VENDOR = tuple(
 """Modules of d3, each after those it needs."""
 
 SCRIPTS = tuple(
-    ["values", "dom", "text", "chart", "lanes", "strata", "graph", "detail", "findings", "search", "main"]
+    [
+        "values",
+        "dom",
+        "text",
+        "chart",
+        "flow",
+        "lanes",
+        "strata",
+        "graph",
+        "detail",
+        "findings",
+        "search",
+        "main",
+    ]
 )
 
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))

@@ -15,8 +15,9 @@ from harness.messages import Image
 from harness.record import AgentRecord, Call, Entry, Line, RunRecord
 from harness.record.run import Kind, part_text
 from harness.record.uses import Uses
+from harness.record.values import values_and_words
 from harness.viewer.path import Span, Times, clock_times, critical_path, step_times
-from harness.viewer.texts import Texts
+from harness.viewer.texts import Texts, storable
 
 KINDS: tuple[Kind, ...] = Kind.__args__  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -72,8 +73,12 @@ COLUMNS = {
         "stepEnd",
         "entry",
         "children",
+        "sources",
     ],
 }
+
+MOST_VALUES = 40
+"""Distinctive values of one call's arguments whose origin the page tells; a report may hold hundreds."""
 
 UNUSED = frozenset({"unused-result", "oversized-result", "report-bloat"})
 STALE = frozenset(
@@ -151,8 +156,10 @@ def _head(diagnosis: Diagnosis, texts: Texts) -> dict[str, Any]:
 def _missing(diagnosis: Diagnosis) -> list[str]:
     lacking: dict[tuple[str, ...], list[str]] = {}
     for one in diagnosis.not_measurable:
-        lacking.setdefault(one.lacks, []).append(one.detector)
-    return [
+        if not one.why:
+            lacking.setdefault(one.lacks, []).append(one.detector)
+    told = [f"not measurable by {one.detector}: {one.why}" for one in diagnosis.not_measurable if one.why]
+    return told + [
         f"not measurable, because the source does not carry {', '.join(lacks)}: {', '.join(names)}"
         for lacks, names in lacking.items()
     ]
@@ -223,7 +230,7 @@ class _Lane:
             "definitions": self._definitions(),
             "entries": [self._entry(entry, uses) for entry in agent.entries],
             "turns": self._turns(),
-            "calls": [self._call(call) for call in self.calls],
+            "calls": [self._call(call, uses) for call in self.calls],
         }
 
     def _definitions(self) -> list[list[Any]]:
@@ -254,7 +261,7 @@ class _Lane:
         ]
         used = None
         if uses is not None:
-            used = [[use.by.turn, list(use.values[:6]), use.words] for use in uses.of(entry)[:20]]
+            used = [[use.by.turn, list(use.values[:6]), len(use.words)] for use in uses.of(entry)[:20]]
         return [
             entry.origin,
             entry.place,
@@ -297,7 +304,7 @@ class _Lane:
             for line in self.ledger.turns[self.agent.path]
         ]
 
-    def _call(self, call: Call) -> list[Any]:
+    def _call(self, call: Call, uses: Uses | None) -> list[Any]:
         add = self.texts.add
         return [
             call.key,
@@ -311,4 +318,22 @@ class _Lane:
             *_times(self.steps.calls[call.key]),
             call.entry.number if call.entry else -1,
             call.children,
+            self._sources(call, uses) if uses is not None else [],
+        ]
+
+    def _sources(self, call: Call, uses: Uses) -> list[list[Any]]:
+        """Return what is distinctive in a call's arguments, each value with the entry that first showed it.
+
+        That entry is -1 for a value that stood nowhere by itself before the reply that made the call.
+        """
+        reply = self.agent.turns[call.turn - 1].reply
+        if reply is None:
+            return []
+        known = [
+            (value, uses.introduced.get(value, reply).number)
+            for value in sorted(values_and_words(call.arguments)[0])
+        ]
+        return [
+            [storable(value), number if number < reply.number else -1]
+            for value, number in known[:MOST_VALUES]
         ]

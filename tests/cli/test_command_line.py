@@ -108,8 +108,7 @@ def test_runs_and_show_tell_what_happened(folder: Path):
     assert "task: Where is X?" in shown
     assert "lead (scripted): done, 2 turns" in shown
     assert re.search(r"scout-1 \(scripted\): done, 1 turn,", shown)
-    assert re.search(r"window of lead/scout-1, in tokens\nORIGIN +SIZE +TURN +SENT +IN ALL", shown)
-    assert re.search(r"turn 1: ([\d,]+) \w.* = [\d,]+ definitions \+ [\d,]+ entries \+ 0 residual", shown)
+    assert re.search(r"window of lead/scout-1, in tokens\nTURN +TOTAL +", shown)
     assert shown.rstrip().endswith("X is at line 4.")
 
 
@@ -357,6 +356,13 @@ def test_diagnose_tells_what_is_wrong_and_fails_only_for_what_is_new(folder: Pat
         ("last", "--fail-on", "bad"),
         ("last", "--baseline", "none.json"),
         ("last", "--detector", "lop"),
+        ("last", "--live"),
+        ("last", "--finding", "3f2a"),
+        ("last", "--confirm", "--finding", "3f2a"),
+        ("last", "--confirm", "--fail-on", "error"),
+        ("last", "--confirm", "--detector", "lop"),
+        ("none", "--confirm"),
+        ("no-such.json", "--confirm"),
     ],
 )
 def test_diagnose_says_what_it_cannot_read(folder: Path, arguments: tuple[str, ...]):

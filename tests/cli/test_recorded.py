@@ -267,5 +267,59 @@ def test_a_run_is_written_as_one_page_and_its_path_is_printed(folder: Path):
     assert harness(folder, "view", "nothing").returncode == 2
     refused = harness(folder, "view", "last", "-o", "no/such/folder.html")
     assert (refused.returncode, refused.stderr) == snapshot(
-        (2, "error: no/such/folder.html: cannot be written: No such file or directory\n")
+        (2, "error: no/such/folder.html: there is no folder no/such\n")
     )
+    (folder / "notes.json").write_text('{"a": 1}')
+    assert harness(folder, "view", "notes.json").returncode == 2
+
+
+def test_any_run_of_a_file_that_holds_several_is_shown(folder: Path):
+    several = "".join(
+        json.dumps([{"role": "user", "content": task}, {"role": "assistant", "content": "done"}]) + "\n"
+        for task in ("the first task", "the second task")
+    )
+    (folder / "several.jsonl").write_text(several)
+
+    first = harness(folder, "view", "several.jsonl", "-o", "-")
+    second = harness(folder, "view", "several.jsonl#2", "-o", "-")
+    third = harness(folder, "view", "several.jsonl#3", "-o", "-")
+
+    assert "the first task" in first.stdout
+    assert "several.jsonl#2" in first.stderr
+    assert "the second task" in second.stdout
+    assert second.stderr == ""
+    assert (third.returncode, third.stderr) == (2, "error: several.jsonl holds no run 3\n")
+
+
+def test_a_finding_is_confirmed_on_the_request_it_stands_in(folder: Path):
+    report = "Wheels, sluices and sacks of flour stood by the water. " * 40
+    setting = f"models.scout.script=[{{say: '{report}'}}]"
+    assert harness(folder, "run", "team.yaml", "Where is X?", "--set", setting, "-q").returncode == 0
+    confirming = ("diagnose", "last", "--confirm", "--live", "--detector", "report-bloat")
+
+    shown = harness(folder, *confirming)
+    view = json.loads(harness(folder, *confirming, "--json").stdout)
+
+    assert (shown.returncode, plain(shown.stdout)) == snapshot(
+        (
+            0,
+            """\
+run ID: 1 of 1 finding confirmed
+  info    report-bloat  lead/turn-1/0  461b5b3dc0575407
+          the report of lead/scout-1 took 551 tokens, and 0% of what it says was used
+          without it: 1 × report:lead/scout-1 left out
+          lead/turn-2: 1,306 tokens ($0.00) -> 762 tokens ($0.00)
+          saves 544 tokens ($0.00) in 1 request
+          the finding's cost: 551 said, 551 measured
+          did:       X is at line 4.
+          would do:  X is at line 4.  (762 tokens, $0.00)
+  the model answered 1 time: $0.00
+
+""",
+        )
+    )
+    (found,) = view["findings"]
+    assert view["type"] == "confirmation"
+    assert found["recorded"]["tokens"] - found["changed"]["tokens"] == found["saved"]["tokens"]
+    assert found["finding"]["fingerprint"] in shown.stdout
+    assert found["asked"]["reply"]["parts"][0]["text"] == "X is at line 4."

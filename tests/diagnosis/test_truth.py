@@ -17,17 +17,7 @@ from harness.diagnosis.detectors import DETECTORS
 
 PRECISION, RECALL = 0.95, 0.9
 
-BELOW_THE_BAR: dict[str, tuple[float, float]] = {
-    "unused-result": (0.95, 0.88),
-    "duplicate-read": (0.95, 0.76),
-    "leakage": (0.95, 0.5),
-    "report-bloat": (0.95, 0.77),
-    "contradiction": (0.95, 0.84),
-    "used-before-available": (0.95, 0.8),
-    "unsupported-argument": (0.95, 0.66),
-    "serialised-calls": (0.72, 0.9),
-    "unverified-edit": (0.95, 0.5),
-}
+BELOW_THE_BAR: dict[str, tuple[float, float]] = {}
 """Precision and recall that must at least be kept; the aim is 0.95 and 0.9 for all."""
 
 

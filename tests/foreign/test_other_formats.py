@@ -29,7 +29,7 @@ def test_tau_bench_results_are_runs_with_outcome_and_reference():
     assert [record.outcome for record in records] == ["done"] * 6 + ["failed"] * 6
     assert all(not record.lacks("content", "results", "windows", "outcome", "agents") for record in records)
     assert all(record.lacks("usage", "times", "cost") for record in records)
-    assert any(name == "cancel_reservation" for record in records for name, _ in record.reference)
+    assert any(name == "cancel_reservation" for record in records for name, _ in record.reference or ())
     for record in records:
         (agent,) = record.agents.values()
         assert agent.entries[0].origin == "system"
@@ -214,6 +214,17 @@ def test_an_inspect_log_gives_a_run_for_every_sample(tmp_path: Path):
         assert [(turn.reported, turn.cached) for turn in scout.turns] == [(50, 10), (50, 10)]
         assert record.calls["scout/turn-1/0"].result == "324 m"
         assert record.answer == "324 m high."
+
+
+def test_numbers_that_are_none_do_not_make_a_log_unreadable(tmp_path: Path):
+    results = {
+        "scores": [{"metrics": {"accuracy": {"value": float("nan")}, "worst": {"value": -float("inf")}}}]
+    }
+    log = {"version": 2, "eval": {}, "results": results, "samples": [sample()]}
+    (record,) = read_records(write(tmp_path / "log.json", log))
+
+    assert "NaN" in (tmp_path / "log.json").read_text()
+    assert record.outcome == "failed"
 
 
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from conventions import faults_of, faults_of_event
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind
 from traced_runs import attributes, full_run, named, spans_of
@@ -160,7 +161,7 @@ def test_an_evaluation_is_the_event_of_the_conventions():
         explanation="read twice",
         facts={"harness.finding.tokens": 120},
     )
-    line = json.loads(encode_evaluations([finding], 5, version="1", resource={"service.name": "x"}))
+    line = json.loads(encode_evaluations([finding], 5, Resource({"service.name": "x"})))
     record = line["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]
 
     assert faults_of_event(record["eventName"], finding.attributes) == []

@@ -1,16 +1,12 @@
 import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from conventions import faults_of_metric
 from opentelemetry import trace
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from otlp_collector import Collector
 from traced_runs import full_run, spans_of
 
 from harness.tracing import Tracing, TracingSummary
@@ -26,51 +22,6 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OTEL_METRICS_EXPORTER", raising=False)
     for variable in ("OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "OTEL_SERVICE_NAME"):
         monkeypatch.delenv(variable, raising=False)
-
-
-class Collector:
-    """An OTLP/HTTP receiver on a free port."""
-
-    def __init__(self, status: int = 200) -> None:
-        self.requests: list[ExportTraceServiceRequest] = []
-        self.metrics: list[ExportMetricsServiceRequest] = []
-        self.headers: list[dict[str, str]] = []
-        collector = self
-
-        class Receiver(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.path == "/v1/metrics":
-                    collector.metrics.append(ExportMetricsServiceRequest.FromString(body))
-                else:
-                    collector.requests.append(ExportTraceServiceRequest.FromString(body))
-                    collector.headers.append({**self.headers, "path": self.path})
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    @property
-    def names(self) -> list[str]:
-        return [
-            span.name
-            for request in self.requests
-            for resource_spans in request.resource_spans
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        ]
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 @pytest.fixture
@@ -272,6 +223,7 @@ def test_a_collector_gets_the_metrics_of_the_conventions(
         "gen_ai.client.inference.usage.input_tokens": 800,
         "gen_ai.client.inference.usage.output_tokens": 80,
         "gen_ai.client.inference.usage.cache_read.input_tokens": 320,
+        "gen_ai.client.inference.usage.cache_write.input_tokens": 64,
         "gen_ai.client.inference.usage.reasoning.output_tokens": 40,
     }
     assert counts["gen_ai.client.operation.duration"] == 9

@@ -122,7 +122,7 @@ class Script:
         )
 
     def answer(self, agent: str, turn: int, reply: Message, **facts: Any) -> None:
-        usage = Usage(100, 10, 40, 5, 1)
+        usage = Usage(100, 10, 40, 5, 1, cache_write_tokens=8)
         self.add(
             ModelCallFinished(
                 agent=agent,

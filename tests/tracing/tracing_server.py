@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import Context, Elicit, MCPServer, RequestStateSecurity, Resolve
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from pydantic import BaseModel
 
 
 class ToFile(SpanExporter):
@@ -50,11 +52,20 @@ def secret_in_every_form() -> str:
     return "\n".join(f"{number}: {form}" for number, form in enumerate(forms))
 
 
+class Answer(BaseModel):
+    ok: bool
+
+
+def question() -> Elicit[Answer]:
+    return Elicit(f"May I? {secret_in_every_form()}", Answer)
+
+
 def main() -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(ToFile(Path(sys.argv[1]))))
     trace.set_tracer_provider(provider)
-    server = MCPServer("traced")
+    security = RequestStateSecurity(keys=["0123456789abcdef0123456789abcdef"], ttl=600.0)
+    server = MCPServer("traced", request_state_security=security)
 
     @server.tool(description=f"Say it. {secret_in_every_form()}")
     def echo(text: str) -> str:
@@ -74,6 +85,10 @@ def main() -> None:
     @server.tool()
     def fail() -> str:
         raise ValueError(secret_in_every_form())
+
+    @server.tool()
+    def ask(answer: Annotated[Answer, Resolve(question)]) -> str:
+        return f"told {answer.ok}"
 
     print(secret_in_every_form(), file=sys.stderr)
     if len(sys.argv) > 2:

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ import anyio
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
+
+KEY_CODES = {"Tab": 9, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+"""Keys that the browser itself acts on need their number."""
 
 
 @dataclass
@@ -81,8 +84,8 @@ class Tab:
         )
 
     async def press(self, key: str) -> None:
-        text = {"text": key} if len(key) == 1 else {}
-        await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        more: dict[str, Any] = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": KEY_CODES[key]}
+        await self.send("Input.dispatchKeyEvent", type="keyDown", key=key, **more)
         await self.send("Input.dispatchKeyEvent", type="keyUp", key=key)
         await self.frame()
 
@@ -103,7 +106,7 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def browser() -> AsyncIterator[Tab]:
+async def browser() -> AsyncGenerator[Tab]:
     """Start Chromium with an empty profile and open one page in it."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

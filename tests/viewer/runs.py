@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from harness.diagnosis import Diagnosis, Finding, Price, Quote, Remedy, Where, examine
 from harness.messages import Message, Text, ToolCall, ToolDefinition, ToolResult
 from harness.record import AgentBuilder, AgentRecord, Call, RunRecord, Turn, place_calls
@@ -75,3 +77,30 @@ def found(record: RunRecord, *, every: int = 5, word: str = "plain") -> Diagnosi
         for number, call in enumerate(list(record.calls.values())[::every])
     )
     return Diagnosis(diagnosis.record, diagnosis.ledger, findings, ())
+
+
+def feeding(*, word: str = "plain", first: str = "found ORD-0815") -> RunRecord:
+    """Return a run in which a search shows an order, another call reads it, and a third reads one nobody showed."""
+    record = RunRecord(
+        "run-1", "journal", name="desk", task="Where is my order?", outcome="done", started=ZERO
+    )
+    agent = AgentRecord("desk", "desk")
+    record.agents["desk"] = agent
+    builder = AgentBuilder(agent)
+    builder.append("task", Message("user", (Text("Where is my order? I am customer C-4711."),)))
+    steps = (
+        (f"orders.search{word}", {"customer": "C-4711"}, f"{first} {word}"),
+        ("orders.read", {"order": "ORD-0815"}, f"ORD-0815 is on its way {word}"),
+        ("orders.read", {"order": "ORD-9999"}, f"no such order {word}"),
+    )
+    for number, (tool, arguments, result) in enumerate(steps, start=1):
+        start = ZERO + number
+        turn = builder.begin_turn(Turn("desk", number, model="model", started=start, ended=start + 0.4))
+        call = Call(f"desk/turn-{number}/0", f"c{number}", tool, json.dumps(arguments), "desk", number, 0)
+        call.result, call.started, call.ended = result, start + 0.5, start + 0.9
+        builder.reply(Message("assistant", (ToolCall(call.id, tool, call.arguments),)))
+        turn.calls.append(call)
+        builder.append(f"tool:{tool}", Message("tool", (ToolResult(call.id, result),)))
+    builder.finish()
+    place_calls(agent)
+    return record

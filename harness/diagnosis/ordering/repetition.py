@@ -152,9 +152,20 @@ def _known_before(case: AgentCase, turn: Turn, first: Turn) -> bool:
     return bool(sources) and all(one is not None and one.number < first.reply.number for one in sources)
 
 
+def _are_pages(calls: Iterable[Call]) -> bool:
+    """Return whether calls ask for the same and differ in a number only: whether there is a next page, a page tells."""
+    asked = {
+        tuple((path, value) for path, value in argument_values(call.arguments).items() if not value.isdigit())
+        for call in calls
+    }
+    return len(asked) == 1 and asked != {()}
+
+
 def _serialised(case: AgentCase, chain: Sequence[Turn]) -> Iterable[Finding]:
     calls = [turn.calls[0] for turn in chain]
     if len(chain) < SERIALISED_CALLS or len({_signature(call)[:2] for call in calls}) < len(calls):
+        return
+    if _are_pages(calls):
         return
     later = chain[1:]
     tokens = _tokens_of_turns(case, (turn.number for turn in later))

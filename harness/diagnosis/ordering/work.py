@@ -1,77 +1,21 @@
-"""Work left unchecked, work given twice, and contracts on the order of calls."""
+"""Work given twice, and contracts on the order of calls."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from harness.contracts import Contract, ContractError, parse_contract
+from harness.contracts import Contract, parse_contract
 from harness.diagnosis.case import Case, Detector
-from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import quote_call
+from harness.diagnosis.findings import SEVERITIES, Finding, NotMeasurable, Price, Quote, Remedy, Where
+from harness.errors import UsageError
 from harness.messages import canonical_arguments
-from harness.record import AgentRecord, Call, judge_order
-from harness.record.values import argument_values, values_and_words
+from harness.record import AgentRecord, judge_order
+from harness.record.values import values_and_words
 
 SAME_BRIEF = 0.6
 SAME_CALLS = 0.5
-
-_EDIT = re.compile(
-    r"(^|[._-])(edit|write|patch|replace|apply|create|insert|update|delete|remove|str)([._-]|$)", re.I
-)
-_VERIFY = re.compile(r"(^|[._-])(tests?|pytest|verify|lint|build|compile|typecheck)([._-]|$)", re.I)
-_VERIFYING = re.compile(
-    r"\b(pytest|unittest|tox|ruff|mypy|pyright|npm (run )?test|make (test|check)|cargo test)\b"
-)
-_FILE = re.compile(r"[\w./-]+\.\w{1,5}")
-
-
-def unverified_edits(case: Case) -> Iterable[Finding]:
-    """Yield the last edit of files, if nothing verified what came of it although the run verifies its work."""
-    edits: list[Call] = []
-    verified = 0
-    can_verify = any(
-        _VERIFY.search(tool.name) for agent in case.record.agents.values() for tool in agent.tools or ()
-    )
-    for call in case.order.linear():
-        if _verifies(call):
-            verified += 1
-            edits.clear()
-        elif not call.is_error and _edits(call):
-            edits.append(call)
-    if not edits or not (verified or can_verify):
-        return
-    last = edits[-1]
-    yield Finding(
-        "unverified-edit",
-        "warning",
-        f"{len(edits)} edits, the last by {last.tool} in turn {last.turn} of {last.agent}, came after the last "
-        f"verification" + ("" if verified else "; nothing was verified at all"),
-        Where(
-            agent=last.agent,
-            turns=(last.turn,),
-            calls=tuple(call.key for call in reversed(edits)),
-        ),
-        evidence=tuple(quote_call(call) for call in edits[-3:]),
-        price=Price(action="the answer rests on work that nothing checked"),
-        confidence=0.9,
-        remedy=Remedy(
-            text="ask for a verification after the last edit, as a contract: each edit, then the tests"
-        ),
-        subject=last.tool,
-    )
-
-
-def _edits(call: Call) -> bool:
-    if not _EDIT.search(call.tool.rpartition(".")[2]):
-        return False
-    return any(_FILE.fullmatch(value) for value in argument_values(call.arguments).values())
-
-
-def _verifies(call: Call) -> bool:
-    return bool(_VERIFY.search(call.tool) or _VERIFYING.search(call.arguments))
 
 
 def overlapping_briefs(case: Case) -> Iterable[Finding]:
@@ -128,9 +72,14 @@ def _overlap(case: Case, one: AgentRecord, other: AgentRecord, told: float, did:
     )
 
 
-def broken_contracts(case: Case) -> Iterable[Finding]:
-    """Yield the contracts of the team file, or of whoever asks, that the calls of a run broke."""
-    team, agents = _contracts(case.record.team)
+def broken_contracts(case: Case) -> Iterable[Finding | NotMeasurable]:
+    """Yield the contracts of the team file, or of whoever asks, that the calls of a run broke.
+
+    A recorded contract that cannot be read, as one that a later version wrote, is said to be not measurable.
+    """
+    unread: list[NotMeasurable] = []
+    team, agents = _contracts(case.record.team, unread)
+    yield from unread
     team = [*team, *case.contracts]
     if not team and not any(agents.values()):
         return
@@ -161,32 +110,32 @@ def broken_contracts(case: Case) -> Iterable[Finding]:
             )
 
 
-def _contracts(team: Mapping[str, Any]) -> tuple[list[Contract], dict[str, list[Contract]]]:
-    agents = cast("Mapping[str, Any]", team.get("agents") or {})
-    named = {name: _parsed(_mapping(agent).get("order")) for name, agent in agents.items()}
-    return _parsed(team.get("order")), named
+def _contracts(
+    team: Mapping[str, Any], unread: list[NotMeasurable]
+) -> tuple[list[Contract], dict[str, list[Contract]]]:
+    """Return the contracts of a recorded team and of its agents; those that cannot be read go to `unread`."""
+    named = {
+        name: list(_parsed(_mapping(agent).get("order"), f"agents.{name}.order", unread))
+        for name, agent in _mapping(team.get("agents")).items()
+    }
+    return list(_parsed(team.get("order"), "order", unread)), named
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
-def _parsed(rules: object) -> list[Contract]:
-    """Return the contracts of a list as a team file holds it; what a later version wrote is passed over."""
-    contracts: list[Contract] = []
-    for rule in cast("Sequence[object]", rules) if isinstance(rules, list) else ():
+def _parsed(rules: object, place: str, unread: list[NotMeasurable]) -> Iterable[Contract]:
+    for number, rule in enumerate(cast("Sequence[object]", rules) if isinstance(rules, list) else ()):
         fields = {"rule": rule} if isinstance(rule, str) else _mapping(rule)
+        text, severity = str(fields.get("rule", "")), fields.get("severity", "error")
         try:
-            contracts.append(
-                parse_contract(
-                    str(fields.get("rule", "")),
-                    because=str(fields.get("because", "")),
-                    severity=cast("Any", fields.get("severity", "error")),
-                )
-            )
-        except ContractError:
-            continue
-    return contracts
+            if severity not in SEVERITIES:
+                raise UsageError(f"there is no severity {severity!r}")
+            yield parse_contract(text, because=str(fields.get("because", "")), severity=severity)
+        except UsageError as error:
+            why = f"`{text[:60]}`, {place}[{number}] of the recorded team, cannot be read: {error}"
+            unread.append(NotMeasurable("order-contract", why=why))
 
 
 WORK = (
@@ -196,13 +145,6 @@ WORK = (
         "Contracts on the order of calls that were broken.",
         (),
         in_run=broken_contracts,
-    ),
-    Detector(
-        "unverified-edit",
-        "order",
-        "Edits after the last verification.",
-        (),
-        in_run=unverified_edits,
     ),
     Detector(
         "overlapping-briefs",

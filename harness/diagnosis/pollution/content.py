@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
@@ -18,41 +19,54 @@ from harness.record.effects import access_of
 from harness.record.values import argument_values, is_distinctive, tokens
 
 SHINGLE = 6
-LEAKED_SHARE = 0.3
-LEAKED_VALUES = 3
+LEAKED_RUNS = (3, 0.3)
+LEAKED_VALUES = (5, 0.5)
+"""How many marks of an entry, and what share of them, show that it comes from elsewhere."""
+
 REPORT_TOKENS = 300
 REPORT_USED = 0.2
 POISONED_CALLS = 2
 
-_DECLARED = ("system", "task", "brief", "session", "summary", "tool:", "report:")
+_OBSERVED = ("tool:", "report:")
+_DECLARED = ("system", "task", "brief", "session", "summary", *_OBSERVED)
 _LINE = re.compile(r"^[ \t>*-]*([A-Za-z][\w .-]{1,40}?)\s*[:=]\s*([^\s{\[][^\n]{0,60})$", re.MULTILINE)
 
 
 def leakage(case: Case) -> Iterable[Finding]:
-    """Yield entries that hold what only another agent's window held, though no brief or report brought it."""
-    if len(case.record.agents) < 2:
-        return
+    """Yield entries that hold what another agent found out or said, though no brief or report brought it.
+
+    An entry is known by its runs of words, or, where it was rewritten, by its distinctive values. What its own
+    agent had from a declared channel counts for nothing, nor what the other one was only told itself, nor what
+    people say to the one agent that nobody else works above.
+    """
+    agents = case.record.agents
     suspects = {
-        agent.path: [entry for entry in agent.entries if _is_undeclared(entry)]
-        for agent in case.record.agents.values()
+        path: [entry for entry in one.entries if _is_undeclared(entry)] for path, one in agents.items()
     }
-    if not any(suspects.values()):
+    entry_agents = [path for path, one in agents.items() if not one.parent]
+    if len(entry_agents) == 1:
+        del suspects[entry_agents[0]]
+    texts = {entry.id: _Marks.of(entry.text) for entries in suspects.values() for entry in entries}
+    if not texts or len(agents) < 2:
         return
-    owners = _owners(case.record.agents.values())
+    owners = _owners(agents.values(), _Marks.all(texts.values()))
     for path, entries in suspects.items():
-        known = _shingles(_declared_text(case.record.agents[path]))
+        looked_at = _Marks.all(texts[entry.id] for entry in entries)
+        known = looked_at.within(one for one in agents[path].entries if one.origin.startswith(_DECLARED))
         for entry in entries:
-            own = _shingles(entry.text) - known
-            sources: dict[str, int] = defaultdict(int)
-            for shingle in own:
-                for other in owners.get(shingle, ()):
-                    if other != path:
-                        sources[other] += 1
-            if not sources:
-                continue
-            source, shared = max(sources.items(), key=lambda item: item[1])
-            if shared >= max(LEAKED_VALUES, LEAKED_SHARE * len(own)):
-                yield _leak(case, path, source, entry, shared / len(own))
+            marks = texts[entry.id].without(known)
+            shares: dict[str, float] = {}
+            for own, (enough, least) in ((marks.values, LEAKED_VALUES), (marks.runs, LEAKED_RUNS)):
+                holders = (owners.get(mark, ()) for mark in own)
+                sources = Counter(other for several in holders for other in several if other != path)
+                shares |= {
+                    other: shared / len(own)
+                    for other, shared in sources.items()
+                    if shared >= max(enough, least * len(own))
+                }
+            if shares:
+                source, share = max(shares.items(), key=lambda item: item[1])
+                yield _leak(case, path, source, entry, share)
 
 
 def _leak(case: Case, path: str, source: str, entry: Entry, share: float) -> Finding:
@@ -77,29 +91,51 @@ def _is_undeclared(entry: Entry) -> bool:
     return entry.message.role != "assistant" or not entry.turn
 
 
-def _declared_text(agent: AgentRecord) -> str:
-    return "\n".join(
-        entry.text
-        for entry in agent.entries
-        if not _is_undeclared(entry) and entry.message.role != "assistant"
-    )
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """By what a text is known again: its runs of words, in lower case, and its distinctive values."""
+
+    runs: frozenset[tuple[str, ...]]
+    values: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> _Marks:
+        words = tokens(text)
+        return cls(frozenset(_runs(words)), frozenset(filter(is_distinctive, words)))
+
+    @classmethod
+    def all(cls, several: Iterable[_Marks]) -> _Marks:
+        marks = tuple(several)
+        return cls(
+            frozenset[tuple[str, ...]]().union(*(one.runs for one in marks)),
+            frozenset[str]().union(*(one.values for one in marks)),
+        )
+
+    def within(self, entries: Iterable[Entry]) -> _Marks:
+        """Return those that stand in some entries."""
+        words = tokens("\n".join(entry.text for entry in entries))
+        return _Marks(self.runs.intersection(_runs(words)), self.values.intersection(words))
+
+    def without(self, other: _Marks) -> _Marks:
+        return _Marks(self.runs - other.runs, self.values - other.values)
 
 
-def _owners(agents: Iterable[AgentRecord]) -> dict[str, list[str]]:
-    """Return which agents' own windows hold each shingle, and each distinctive value."""
-    owners: dict[str, list[str]] = defaultdict(list)
+def _runs(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    lower = [word.lower() for word in words]
+    return zip(*(lower[at:] for at in range(SHINGLE)), strict=False)
+
+
+def _owners(agents: Iterable[AgentRecord], marks: _Marks) -> dict[str | tuple[str, ...], list[str]]:
+    """Return which agents found out or said what each mark stands for, and were not told it."""
+    owners: dict[str | tuple[str, ...], list[str]] = defaultdict(list)
     for agent in agents:
-        text = "\n".join(entry.text for entry in agent.entries if not _is_undeclared(entry))
-        for shingle in _shingles(text):
-            owners[shingle].append(agent.path)
+        found = [one for one in agent.entries if one.turn or one.origin.startswith(_OBSERVED)]
+        told = [one for one in agent.entries if not (one.turn or one.origin.startswith(_OBSERVED))]
+        own = marks.within(found)
+        own = own.without(own.within(told))
+        for mark in (*own.runs, *own.values):
+            owners[mark].append(agent.path)
     return owners
-
-
-def _shingles(text: str) -> set[str]:
-    """Return the runs of words in a text, and its distinctive values, by which rewritten text is known."""
-    words = tokens(text)
-    runs = {" ".join(words[at : at + SHINGLE]).lower() for at in range(len(words) - SHINGLE + 1)}
-    return runs | {word for word in words if is_distinctive(word)}
 
 
 def report_bloat(case: AgentCase) -> Iterable[Finding]:
@@ -136,7 +172,7 @@ def report_bloat(case: AgentCase) -> Iterable[Finding]:
 def contradictions(case: AgentCase) -> Iterable[Finding]:
     """Yield pairs of results in one window that give one thing two values, without a change in between."""
     facts: dict[tuple[str, str], tuple[str, Call, Entry]] = {}
-    changes = Changes(case.agent.calls())
+    changes = Changes(case)
     for call, entry in case.results:
         if call.is_error or call.children or access_of(call) == "write":
             continue
@@ -199,19 +235,30 @@ def _facts(call: Call, text: str) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def _json_facts(value: Any, asked: set[str]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield the scalar fields of what a result is about; things nested in it are often only referred to."""
+    """Yield the scalar fields of what a result is about; things nested in it are often only referred to.
+
+    Items of one list that go by the same name are told apart by something else, so nothing is said of them.
+    """
     items = cast("list[Any]", value) if isinstance(value, list) else [value]
-    for item in items:
-        if not isinstance(item, dict):
-            continue
-        fields = cast("dict[str, Any]", item)
-        names = [key for key, one in fields.items() if isinstance(one, str) and one in asked]
-        names = names or [key for key in fields if key == "id" or key.endswith(("_id", "Id", "ID"))]
-        thing = str(fields[names[0]]) if names else ""
+    rows = [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+    naming = [_naming(fields, asked) for fields in rows]
+    things = [" ".join(str(fields[key]) for key in names) for fields, names in zip(rows, naming, strict=True)]
+    how_often = Counter(things)
+    for fields, names, thing in zip(rows, naming, things, strict=True):
         for key, one in fields.items():
             is_scalar = one is not None and not isinstance(one, dict | list)
-            if thing and is_scalar and key not in names and not _is_volatile(key):
+            if thing and how_often[thing] == 1 and is_scalar and key not in names and not _is_volatile(key):
                 yield (thing, key), f"{one}"
+
+
+def _naming(fields: dict[str, Any], asked: set[str]) -> list[str]:
+    """Return the fields that name a thing: its id, else what was asked for, else all that are ids of something."""
+    if "id" in fields:
+        return ["id"]
+    names = [key for key, one in fields.items() if isinstance(one, str) and one in asked]
+    if any(not (fields[key].isalpha() and fields[key].islower()) for key in names):
+        return names
+    return [key for key in fields if key.endswith(("_id", "Id", "ID"))]
 
 
 def _is_volatile(key: str) -> bool:

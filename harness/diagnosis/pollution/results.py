@@ -14,6 +14,7 @@ from harness.diagnosis.weighing import (
     changes_state,
     price,
     quote,
+    several,
     used_share,
     weight,
 )
@@ -30,7 +31,11 @@ STALE_TOKENS = 20
 
 
 def unused_results(case: AgentCase) -> Iterable[Finding]:
-    """Yield the results, by tool, that no later reply took anything from."""
+    """Yield the results, by tool, that no later reply took anything from.
+
+    A result has to be sent once to be looked at, so only what it cost after that counts. Errors, reports and
+    what writes return do not count, nor small results: "no such order" may be enough to go on, and is not repeated.
+    """
     last = len(case.agent.turns)
     groups: dict[str, list[tuple[Call, Entry]]] = defaultdict(list)
     for call, entry in case.results:
@@ -39,14 +44,14 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
         if is_read and is_old and entry.size >= UNUSED_TOKENS and not case.uses.is_used(entry):
             groups[call.tool].append((call, entry))
     for tool, unused in groups.items():
-        spent = price(case, [(entry, call.turn + 1) for call, entry in unused])
-        # A short answer may be used without being repeated: "no such order" is enough to go on.
+        spent = price(case, [(entry, entry.first + 1) for _, entry in unused])
         large = max(entry.size for _, entry in unused) >= UNUSED_WARNING_TOKENS
         yield Finding(
             "unused-result",
             weight(case.case, spent.tokens or 0) if large else "info",
-            f"{len(unused)} results of {tool} ({sum(entry.size for _, entry in unused):,} tokens) were used by "
-            f"nothing that came later, and sent {sum(entry.sent for _, entry in unused)} times",
+            f"nothing that came later took anything from {several(len(unused), 'result')} of {tool}, "
+            f"{sum(entry.size for _, entry in unused):,} tokens; after the first time that was sent "
+            f"{several(sum(entry.sent - 1 for _, entry in unused), 'time')} more",
             Where(
                 agent=case.agent.path,
                 calls=tuple(call.key for call, _ in unused),
@@ -65,7 +70,7 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
 
 def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
     """Yield reads that brought again what already stood in the window, with no change in between."""
-    changes = Changes(case.agent.calls())
+    changes = Changes(case)
     for (tool, _), calls in by_request(call for call, _ in case.results).items():
         again: list[Call] = []
         first = calls[0]
@@ -116,7 +121,8 @@ def superseded_results(case: AgentCase) -> Iterable[Finding]:
         yield Finding(
             "superseded-result",
             weight(case.case, spent.tokens or 0),
-            f"a result of {old.tool} from turn {old.turn} was sent {old.entry.last - since + 1} times more after "
+            f"a result of {old.tool} from turn {old.turn} was sent "
+            f"{several(old.entry.last - since + 1, 'time')} more after "
             f"turn {new.turn} had brought a newer one",
             Where(
                 agent=case.agent.path,
@@ -214,8 +220,8 @@ def oversized_results(case: AgentCase) -> Iterable[Finding]:
         yield Finding(
             "oversized-result",
             weight(case.case, spent.tokens or 0),
-            f"{len(found)} results of {tool} took up to {largest.size:,} tokens, and "
-            f"{max(used for _, used in found):.0%} of what they say was used at most",
+            f"{several(len(found), 'result')} of {tool} took up to {largest.size:,} tokens, and at most "
+            f"{max(used for _, used in found):.0%} of what was in there was used",
             Where(
                 agent=case.agent.path,
                 calls=tuple(entry.call for entry in entries),

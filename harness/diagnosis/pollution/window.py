@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
 from harness.diagnosis.case import AgentCase, Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
-from harness.diagnosis.weighing import change, price, quote, quote_call, weight
+from harness.diagnosis.weighing import change, price, quote, quote_call, several, weight
 from harness.record import Call, Entry
 from harness.record.values import argument_values, is_distinctive
 
@@ -18,6 +19,8 @@ RESIDUE_TOKENS = 20
 THINKING_TOKENS = 400
 RESEND_FACTOR = 12.0
 PRESSURE = 0.8
+_SHORT_NUMBER = re.compile(r"\d{1,4}")
+"""Two such numbers may be the same by chance."""
 
 
 def tool_overhead(case: AgentCase) -> Iterable[Finding]:
@@ -34,7 +37,7 @@ def tool_overhead(case: AgentCase) -> Iterable[Finding]:
         "tool-overhead",
         weight(case.case, tokens),
         f"{len(unused)} of {len(lines)} tools were never called; their definitions took {each:,} of {whole:,} tokens "
-        f"of definitions in each of {len(case.agent.turns)} requests",
+        f"of definitions in each of {several(len(case.agent.turns), 'request')}",
         Where(agent=case.agent.path, turns=(1,)),
         evidence=tuple(
             Quote(line.tool, f"{line.tool}: {line.size:,} tokens, never called") for line in unused[:8]
@@ -65,8 +68,8 @@ def error_residue(case: AgentCase) -> Iterable[Finding]:
         yield Finding(
             "error-residue",
             weight(case.case, spent.tokens or 0),
-            f"{len(left)} errors of {tool} were still sent {max(entry.last - since + 1 for entry, since in left)} "
-            f"turns after it had worked",
+            f"{several(len(left), 'error')} of {tool} still sent "
+            f"{max(entry.last - since + 1 for entry, since in left)} turns after it had worked",
             Where(
                 agent=case.agent.path,
                 calls=tuple(entry.call for entry, _ in left),
@@ -95,7 +98,7 @@ def thinking_residue(case: AgentCase) -> Iterable[Finding]:
     yield Finding(
         "thinking-residue",
         weight(case.case, again),
-        f"the thinking of {len(lines)} turns was sent again, {again:,} tokens over all requests",
+        f"the thinking of {several(len(lines), 'turn')} was sent again, {again:,} tokens over all requests",
         Where(
             agent=case.agent.path,
             turns=tuple(line.entry.turn for line in lines),
@@ -126,7 +129,7 @@ def prefix_breaks(case: AgentCase) -> Iterable[Finding]:
     yield Finding(
         "prefix-break",
         "info" if case.case.record.source == "journal" else weight(case.case, tokens),
-        f"{len(broken)} requests did not begin with the request before them; {tokens:,} tokens could not come from "
+        f"{several(len(broken), 'request')} did not begin with the request before them; {tokens:,} tokens could not come from "
         f"a cache any more",
         Where(agent=case.agent.path, turns=tuple(line.turn.number for line, _ in broken)),
         evidence=tuple(
@@ -155,7 +158,7 @@ def window_pressure(case: AgentCase) -> Iterable[Finding]:
     yield Finding(
         "window-pressure",
         "warning",
-        f"from turn {near[0].turn.number} on, {len(near)} requests took more than {PRESSURE:.0%} of the {limit:,} "
+        f"from turn {near[0].turn.number} on, {several(len(near), 'request')} took more than {PRESSURE:.0%} of the {limit:,} "
         f"tokens that {case.agent.model or 'the model'} takes; the largest {largest.total:,}",
         Where(agent=case.agent.path, turns=tuple(line.turn.number for line in near)),
         price=Price(tokens=sum(line.total for line in near)),
@@ -178,7 +181,8 @@ def lost_identifiers(case: AgentCase) -> Iterable[Finding]:
         if call.turn <= first_gone:
             continue
         for value in argument_values(call.arguments).values():
-            last = case.uses.last_seen(value, call.turn) if is_distinctive(value) else None
+            telling = is_distinctive(value) and not _SHORT_NUMBER.fullmatch(value)
+            last = case.uses.last_seen(value, call.turn) if telling else None
             if last is not None and not case.uses.in_sight(value, call.turn):
                 found[value].append((call, value, last))
     for value, places in found.items():

@@ -83,6 +83,12 @@ function chart({ label, height, draw, domain, hit, tip, pick, maxZoom = 4000 }) 
     canvas.style.cursor = found ? "pointer" : "grab";
     if (found) showTip(event.clientX, event.clientY, tip(found)); else hideTip();
   });
+  canvas.addEventListener("keydown", (event) => {
+    const keys = { "+": () => self.zoomBy(1.6), "-": () => self.zoomBy(1 / 1.6), 0: self.fit,
+      ArrowLeft: () => step(-1), ArrowRight: () => step(1) };
+    const act = event.ctrlKey || event.metaKey || event.altKey ? null : keys[event.key];
+    if (act) { event.preventDefault(); act(); }
+  });
   canvas.addEventListener("pointerleave", hideTip);
   canvas.addEventListener("click", (event) => { const found = at(event); if (found) pick(found); });
   return self;

@@ -17,14 +17,20 @@ function findingsPanel() {
     const fits = every.filter((one) => (!chosen.severity || one.severity === chosen.severity) &&
       (!chosen.detector || one.detector === chosen.detector) && (!chosen.agent || one.agent === chosen.agent));
     list.replaceChildren();
-    told.textContent = every.length ? `${count(fits.length, "finding")}` : "The doctor found nothing here.";
+    told.textContent = every.length ? count(fits.length, "finding") : "Nothing was found.";
     shownFindings = fits;
     lazy = lazyList(list, fits, findingCard);
   }
   const panel = el("div", {}, every.length > 0 && el("div", { class: "filters" },
     filter("severity", "any severity", SEVERITIES.filter((one) => every.some((finding) => finding.severity === one))),
-    filter("detector", "any detector", distinct((one) => one.detector)), filter("agent", "any agent", distinct((one) => one.agent))), told, list);
-  panel.ensure = (finding) => lazy.ensure(shownFindings.indexOf(finding));
+    filter("detector", "any detector", distinct((one) => one.detector)), filter("agent", "any agent", distinct((one) => one.agent))), told, list,
+    runs.flatMap((run) => run.notes.map((note) => el("p", { class: "dim" }, values.diff && el("span", { class: "side" }, "AB"[run.side]), note))));
+  panel.show = (finding) => {
+    const index = shownFindings.indexOf(finding);
+    if (index < 0) return null;
+    lazy.ensure(index);
+    return list.children[index];
+  };
   panel.all = () => lazy.all();
   show();
   return panel;
@@ -33,7 +39,7 @@ let shownFindings = every;
 
 function price(finding) {
   const { tokens, usd: dollars, seconds: time, turns, action } = finding.price;
-  return [tokens !== null && `${number(tokens)} token-turns`, dollars !== null && usd(dollars), time !== null && seconds(time), turns !== null && count(turns, "turn"), action && `led to: ${action}`]
+  return [tokens !== null && `${number(tokens)} token-turns`, dollars !== null && usd(dollars), time !== null && seconds(time), turns !== null && count(turns, "turn") + " spent", action && `led to: ${oneLine(action, 70)}`]
     .filter(Boolean).join(" · ");
 }
 
@@ -53,7 +59,23 @@ function findingCard(finding) {
     patch && el("div", { class: "patch" }, copy, patchBox));
 }
 
-// Where a quote stands: an entry, a call or a turn.
+const findingTip = (finding) => [`${finding.severity}: ${finding.detector}`, oneLine(finding.what, 160), "click for its evidence"];
+
+// What is wrong, above the turn in which it shows.
+function findingBanner(finding) {
+  const at = shownFindings.indexOf(finding);
+  return el("div", { class: "banner " + finding.severity, role: "note" },
+    el("header", {}, el("b", {}, el("span", { class: "dot " + finding.severity }), finding.detector),
+      el("span", { class: "zoom" }, at >= 0 && el("span", { class: "dim" }, `${number(at + 1)} of ${number(shownFindings.length)}`),
+        button("‹", () => stepFinding(-1), { "aria-label": "Previous finding" }), button("›", () => stepFinding(1), { "aria-label": "Next finding" }),
+        button("all", () => openTab("findings"), { "aria-label": "All findings" }))),
+    el("p", {}, finding.what),
+    finding.evidence.length > 0 && el("p", { class: "chips" }, el("span", { class: "dim" }, "evidence"), [...new Map(finding.evidence.map(([where], i) => [where, i]).reverse())].reverse()
+      .map(([where, i]) => button(oneLine(where, 50), () => openFinding(finding, i), { class: "link" }))),
+    finding.remedy && el("p", { class: "remedy" }, finding.remedy));
+}
+
+// Where a quote stands: an entry, a call, an agent run (its brief), a tool definition or a turn.
 function placeOf(finding, where) {
   const { run } = finding;
   const call = run.callByKey.get(where);
@@ -65,18 +87,24 @@ function placeOf(finding, where) {
     const turn = entry.first ? agent.turns[(numbers[0] ?? entry.first) - 1] : agent.turns[entry.turn - 1];
     return { agent, turn, entry: entry.first ? entry : undefined };
   }
+  const named = run.byPath.get(where);
+  if (named) return { agent: named, turn: named.turns[0], entry: named.entries.find((one) => one.first && ["brief", "task"].includes(one.origin)) };
+  const owner = run.byPath.get(finding.agent);
+  if (owner?.definitions.some(([tool]) => tool === where)) return { agent: owner, turn: owner.turns[(finding.shownTurns[0] ?? 1) - 1], tool: where };
   const cut = where.lastIndexOf("/turn-");
   const agent = run.byPath.get(where.slice(0, cut));
   return agent ? { agent, turn: agent.turns[Number(where.slice(cut + 6)) - 1] } : null;
 }
 
 function openFinding(finding, quote = 0) {
-  const quotes = finding.evidence.map(([, at]) => text(at));
+  const said = [...finding.what.matchAll(/'([^']{3,100})'/g)].map(([, value]) => value);
+  const cited = finding.evidence.map(([, at]) => text(at));
+  const quotes = [...new Set([...quote ? [cited[quote]] : said, ...cited, ...said])];
   const wheres = [finding.evidence[quote]?.[0], ...finding.entries, ...finding.calls].filter(Boolean);
   const place = wheres.map((where) => placeOf(finding, where)).find((one) => one?.turn);
   const agent = place?.agent ?? finding.run.byPath.get(finding.agent);
   const turn = place?.turn ?? agent?.turns[(finding.shownTurns[0] ?? 1) - 1] ?? null;
   state.finding = finding;
-  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, quotes });
+  if (agent) select(agent, turn, { entry: place?.entry, call: place?.call, tool: place?.tool, quotes, finding });
   announce(`${finding.severity}: ${finding.what}`);
 }

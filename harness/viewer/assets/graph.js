@@ -29,27 +29,38 @@ function drawGraph(run, nodes, select) {
   for (const node of nodes) for (const need of node.needs) if (ids.has(need)) graph.setEdge(need, node.id);
   dagre.layout(graph);
   const { width, height } = graph.graph();
+  const down = downwards(nodes.map((node) => graph.node(node.id)), height);
   const drawing = svg("svg", { width: Math.max(1, width), height: Math.max(1, height), viewBox: `0 0 ${Math.max(1, width)} ${Math.max(1, height)}`, class: "graph" });
   for (const edge of graph.edges()) {
     const points = graph.edge(edge).points;
-    drawing.append(svg("path", { class: "edge", d: curve(points) }));
+    drawing.append(svg("path", { class: "edge", d: curve(points.map((point) => ({ x: point.x, y: down(point.y) }))) }));
   }
   for (const id of graph.nodes()) {
     const { x, y, node } = graph.node(id);
     const go = () => node.run && select(node.run, node.run.turns[0] ?? null);
-    const status = node.run ? node.run.status || "open" : node.kept ? "kept" : "waiting";
+    const status = node.run ? node.run.status || (run.outcome === "done" ? "ended" : "open") : node.kept ? "kept" : "waiting";
     const box = svg("g", {
-      class: `node ${status}${node.run ? " link" : ""}`, transform: `translate(${x - 88},${y - 23})`, role: "button", tabindex: "0",
+      class: `node ${status}${node.run ? " link" : ""}`, transform: `translate(${x - 88},${down(y) - 23})`, role: "button", tabindex: "0",
       "aria-label": shown(`${node.title}, ${node.agent}, ${status}`),
       on: { click: go, keydown: (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); go(); } } },
     }, svg("rect", { width: 176, height: 46, rx: 6 }),
       svg("circle", { cx: 13, cy: 16, r: 4, class: "status" }),
       svg("text", { x: 24, y: 20, class: "name" }, oneLine(node.title, 21)),
-      svg("text", { x: 12, y: 37, class: "about" }, oneLine(`${node.agent ? node.agent + " · " : ""}${node.text}`, 27)),
+      svg("text", { x: 12, y: 37, class: "about" }, oneLine([node.agent, node.text].filter(Boolean).join(" · "), 27)),
       svg("title", {}, `${node.title} (${status})\n${node.text.slice(0, 400)}`));
     drawing.append(box);
   }
-  return el("div", { class: "graph-holder", tabindex: "0", role: "group", "aria-label": "Graph of tasks or agents" }, drawing);
+  const holder = el("div", { class: "graph-holder", tabindex: "0", role: "group", "aria-label": "Graph of tasks or agents" }, drawing);
+  const first = nodes.length ? down(graph.node(nodes[0].id).y) : 0;
+  requestAnimationFrame(() => { holder.scrollTop = first - holder.clientHeight / 2; });
+  return holder;
+}
+
+// The layout does not care which way up it stands; what comes first is wanted above.
+function downwards(places, height) {
+  let rising = 0;
+  for (let i = 1; i < places.length; i++) if (places[i].x === places[i - 1].x) rising += places[i].y < places[i - 1].y ? 1 : -1;
+  return rising > 0 ? (y) => height - y : (y) => y;
 }
 
 function curve(points) {

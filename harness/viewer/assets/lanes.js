@@ -6,6 +6,7 @@ function lanes(state, select) {
   const rows = laneRows();
   const fold = foldOf();
   const shownRows = Math.min(rows.length, runs.length > 1 ? 14 : 12);
+  const rowOf = new Map(rows.map((row, index) => [row.agent, index]));
   const paths = runs.map((run) => pathByAgent(run));
   let first = 0;
   const span = (thing, which) => {
@@ -29,7 +30,8 @@ function lanes(state, select) {
 
   const self = chart({
     label: "Agents over time; the list of lanes beside it has the same agents, j and k walk through turns",
-    height: AXIS + shownRows * ROW, domain, hit, tip, pick: (found) => select(found.agent, found.turn, { call: found.call }),
+    height: AXIS + shownRows * ROW, domain, hit, tip,
+    pick: (found) => found.finding ? openFinding(found.finding) : select(found.agent, found.turn, { call: found.call }),
     draw(context, chart) { drawLanes(context, chart); },
   });
 
@@ -59,6 +61,7 @@ function lanes(state, select) {
       if (y > chart.height) break;
       drawLane(context, chart, rows[i], y);
     }
+    if (state.call) drawFlow(context, chart, state.call, top);
     context.restore();
     drawLabels(top);
   }
@@ -73,7 +76,8 @@ function lanes(state, select) {
       const x = Math.round(chart.x(tick)) + 0.5;
       context.beginPath(); context.moveTo(x, AXIS - 4); context.lineTo(x, chart.height); context.stroke();
       const label = state.axis === "time" ? (tick ? seconds(tick) : "0") : `step ${number(tick)}`;
-      if (state.axis === "time" || Number.isInteger(tick)) context.fillText(label, x + 3, 12);
+      const fits = x + 3 + context.measureText(label).width <= chart.width;
+      if (fits && (state.axis === "time" || Number.isInteger(tick))) context.fillText(label, x + 3, 12);
     }
     const at = values.diff?.first?.step;
     if (at !== undefined && state.axis === "step") {
@@ -112,9 +116,9 @@ function lanes(state, select) {
       if (begin > high) break;
       const x = chart.x(begin), w = Math.max(1.5, chart.x(span(turn, 1)) - x);
       const selected = turn === state.turn;
+      const strength = values.diff && agent.pair && turn.number <= agent.pair.same ? 0.35 : 1;
       if (x + w > lastReply + 0.7 || selected || turn.error) {
-        const same = values.diff && agent.pair && turn.number <= agent.pair.same;
-        context.globalAlpha = same ? 0.35 : 1;
+        context.globalAlpha = strength;
         context.fillStyle = turn.error ? palette.error : palette["k-text"];
         context.fillRect(x, y + 5, w, 11);
         if (turn.retries && w > 3) { context.fillStyle = palette.warning; context.fillRect(x, y + 5, Math.min(w, 4), 11); }
@@ -128,7 +132,7 @@ function lanes(state, select) {
         const many = turn.calls.length, h = many > 1 ? Math.max(2, 9 / Math.min(many, 4)) : 9;
         const cy = y + 18 + (many > 1 ? (turn.calls.indexOf(index) % 4) * h : 0);
         context.fillStyle = call.error ? palette.error : call.children.length ? palette["k-report"] : palette["k-result"];
-        if (call.children.length) context.globalAlpha = 0.45;
+        context.globalAlpha = strength * (call.children.length ? 0.45 : 1);
         context.fillRect(cx, cy, cw, Math.max(1.5, h - 0.8));
         context.globalAlpha = 1;
         if (many === 1) lastCall = cx + cw;
@@ -138,8 +142,34 @@ function lanes(state, select) {
         context.lineWidth = 1.5;
         context.strokeRect(x - 2, y + 3, Math.max(6, w + 4), 15);
       }
-      if (turn.marks && x > lastMark + 5) { drawMark(context, x + Math.min(w / 2, 6), y + 1, worst(turn.marks)); lastMark = x; }
+      if (turn.marks && x > lastMark + 5) { drawMark(context, markAt(turn), y + 1, worst(turn.marks)); lastMark = x; }
     }
+  }
+
+  const markAt = (turn) => {
+    const x = self.x(span(turn, 0));
+    return x + Math.min(Math.max(1.5, self.x(span(turn, 1)) - x) / 2, 6);
+  };
+
+  // Links from the calls that the selected one took its arguments from, and to those its result went to.
+  function drawFlow(context, chart, call, top) {
+    const place = (one) => [chart.x(span(one, 0)), chart.x(span(one, 1)), AXIS + (rowOf.get(one.agent) ?? 0) * ROW - top + 22];
+    const { into, out } = flowOf(call);
+    const links = [...into.map((link) => [link.call, call]), ...out.map((link) => [call, link.call])].filter(([a]) => a);
+    context.strokeStyle = context.fillStyle = palette.accent;
+    for (const [from, to] of links) {
+      const [begin, end, y] = place(from), [x, , y2] = place(to);
+      const start = from.children.length ? begin : Math.min(end, x);
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.moveTo(start, y);
+      context.bezierCurveTo(start, y - (y === y2 ? 20 : 0), x, y2 - 20, x, y2);
+      context.stroke();
+      context.beginPath(); context.arc(x, y2, 2.5, 0, 7); context.fill();
+    }
+    const [begin, end, y] = place(call);
+    context.strokeStyle = palette.ink;
+    context.strokeRect(begin - 2, y - 6, Math.max(6, end - begin + 4), 13);
   }
 
   function drawPath(context, chart, agent, y) {
@@ -158,10 +188,14 @@ function lanes(state, select) {
     if (y < AXIS || !row) return null;
     const [from, high] = visibleTurns(row.agent);
     const low = (y - AXIS + scroller.scrollTop) % ROW > 17;
+    const onMark = (y - AXIS + scroller.scrollTop) % ROW < 9;
     let best = null, distance = 7;
     for (let i = Math.max(0, from - 1); i < row.agent.turns.length; i++) {
       const turn = row.agent.turns[i];
       if (span(turn, 0) > high) break;
+      if (onMark && turn.marks && Math.abs(markAt(turn) - x) < 5) {
+        return { agent: row.agent, turn, finding: worstOf(turn.marks) };
+      }
       const things = low ? turn.calls.map((index) => row.agent.calls[index]) : [turn];
       for (const thing of things) {
         const a = self.x(span(thing, 0)), b = self.x(span(thing, 1));
@@ -172,7 +206,8 @@ function lanes(state, select) {
     return best;
   }
 
-  function tip({ agent, turn, call }) {
+  function tip({ agent, turn, call, finding }) {
+    if (finding) return findingTip(finding);
     const took = (thing) => thing.start === null ? "" : seconds(thing.end - thing.start);
     const marks = (call?.marks ?? turn.marks ?? []).map((one) => `${one.severity}: ${oneLine(one.what, 90)}`);
     if (call) return [call.tool, oneLine(text(call.args), 90), `${took(call)} ${call.error ? "failed " + call.errorType : ""}`, ...marks];
@@ -207,9 +242,7 @@ function lanes(state, select) {
   scroller.addEventListener("scroll", self.redraw, { passive: true });
   self.element = scroller;
   self.reveal = (agent, turn) => {
-    const index = rows.findIndex((row) => row.agent === agent);
-    if (index < 0) return;
-    const y = index * ROW;
+    const y = (rowOf.get(agent) ?? 0) * ROW;
     if (y < scroller.scrollTop || y + ROW + AXIS > scroller.scrollTop + self.height) scroller.scrollTop = Math.max(0, y - self.height / 3);
     if (turn && self.width) {
       const x = self.x(span(turn, 0));

@@ -1,27 +1,33 @@
 // The page as a whole: head, plan, lanes, windows, and the panel beside them; keys.
 
-const state = { agent: null, turn: null, finding: null, axis: runs.every((run) => run.timed) && !values.diff ? "time" : "step", unfolded: false };
+const state = { agent: null, turn: null, call: null, finding: null, axis: runs.every((run) => run.timed) && !values.diff ? "time" : "step", unfolded: false };
 let lanesChart, strataCharts = [], tabs = {}, turnBox, findingsBox, searchBox, windowsTitle;
 
 function select(agent, turn, options = {}) {
   state.agent = agent;
   state.turn = turn;
+  state.call = options.call ?? null;
   lanesChart.reveal(agent, turn);
   showWindows(agent);
   turnBox.replaceChildren(turn ? turnPanel(agent, turn, options) : agentPanel(agent));
   if (options.quiet) return;
   openTab("turn");
   const focus = turnBox.querySelector(".focus");
-  bringIntoView(focus?.querySelector("mark") ?? focus);
+  const marks = [...focus?.querySelectorAll("mark") ?? []];
+  bringIntoView(marks.find((mark) => mark.textContent === options.quotes?.[0]) ?? marks[0] ?? focus);
+  focus?.querySelector("summary").focus({ preventScroll: true });
   if (turn) announce(`${agent.path}, turn ${turn.number}, ${number(turn.total)} tokens`);
 }
 
 // Beside the charts only the panel scrolls; below them, the page does.
 function bringIntoView(element) {
   const body = turnBox.closest(".panel-body");
-  if (innerWidth <= 1000) (element ?? turnBox).scrollIntoView({ block: element ? "center" : "nearest" });
-  else if (!element) body.scrollTop = 0;
-  else body.scrollTop += element.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
+  if (innerWidth <= 1000) { (element ?? turnBox).scrollIntoView({ block: element ? "center" : "nearest" }); return; }
+  if (!element) { body.scrollTop = 0; return; }
+  for (let box = element.parentElement; box !== body.parentElement; box = box.parentElement) {
+    if (box.scrollHeight > box.clientHeight) box.scrollTop += element.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 3;
+  }
+  element.scrollIntoView({ block: "nearest" });
 }
 
 function showWindows(agent) {
@@ -39,24 +45,25 @@ function head() {
     repaint();
   }, { "aria-label": "Light or dark", title: "Light or dark" });
   return el("header", { class: "head" }, el("div", { class: "tools" }, button("search /", () => openSearch()), button("?", toggleHelp, { "aria-label": "Keys" }), theme),
-    runs.map((run) => el("div", { class: "run" },
+    el("div", { class: "runs" }, runs.map((run) => el("div", { class: "run" },
       el("h1", {}, values.diff && el("span", { class: "side" }, "AB"[run.side]), el("bdi", {}, run.name || run.id), el("span", { class: "outcome " + run.outcome }, run.outcome)),
       el("p", { class: "task" }, oneLine(text(run.task), 400)),
-      el("dl", { class: "totals" }, totals(run).map(([name, value]) => el("div", {}, el("dd", {}, value), el("dt", {}, name)))),
+      el("dl", { class: "totals" }, totals(run).map(([name, value, title]) => el("div", { title }, el("dd", {}, value), el("dt", {}, name)))),
       run.error && el("p", { class: "failed" }, run.error),
       el("details", { class: "about" }, el("summary", {}, `run ${oneLine(run.id, 60)}${run.notes.length ? ` · ${count(run.notes.length, "note")}` : ""}`),
         el("p", { class: "dim" }, `read from ${run.source}, ${count(run.totals.spans, "event or span")}`.replace("event or spans", "events or spans")),
-        run.notes.map((note) => el("p", { class: "dim" }, note)), el("h5", {}, "task"), prose(text(run.task)), el("h5", {}, "answer"), prose(text(run.answer))))));
+        run.notes.map((note) => el("p", { class: "dim" }, note)), el("h5", {}, "task"), prose(text(run.task)), el("h5", {}, "answer"), prose(text(run.answer)))))));
 }
 
 function totals(run) {
   const t = run.totals;
   const found = SEVERITIES.filter((one) => run.severities[one]).map((one) => el("span", { class: "found" }, el("span", { class: "dot " + one }), run.severities[one]));
-  return [["agents", number(t.agents)], ["turns", number(t.turns)], ["calls", number(t.calls)], ["tokens sent", short(t.sent)], ["out", short(t.output)],
-    ["cost", usd(t.cost)], ["time", seconds(t.seconds)], ["re-sent", t.resend ? t.resend.toFixed(1) + "×" : "–"], ["findings", found.length ? found : "none"]];
+  return [["agents", number(t.agents)], ["turns", number(t.turns)], ["calls", number(t.calls)], ["tokens sent", short(t.sent), "Tokens of all requests together"], ["tokens out", short(t.output)],
+    ["cost", usd(t.cost)], ["time", seconds(t.seconds)], ["re-sent", t.resend ? t.resend.toFixed(1) + "×" : "–", "How often a token was sent, on average"], ["findings", found.length ? found : "none"]];
 }
 
 function planSection() {
+  if (runs.every((run) => run.agents.length < 2 && !run.plans.length)) return null;
   const section = el("section", { class: "card" });
   for (const run of runs) {
     const holder = el("div");
@@ -85,6 +92,7 @@ function lanesSection() {
   return el("section", { class: "card" }, el("h2", {}, "Agents over time", el("span", { class: "zoom" }, fold, timed && axis), zoomButtons(() => lanesChart)), lanesChart.element,
     el("div", { class: "legend" }, el("span", {}, el("i", { class: "swatch k-text" }), "reply"), el("span", {}, el("i", { class: "swatch k-result" }), "tool call"),
       el("span", {}, el("i", { class: "swatch k-report" }), "sub-agent"), el("span", {}, el("i", { class: "swatch error" }), "failed"), el("span", {}, el("i", { class: "swatch path" }), "critical path"),
+      el("span", { title: "Values of a result that stand in the arguments of a later call" }, el("i", { class: "swatch flow-line" }), "data of the chosen call"),
       el("span", { class: "dim" }, "drag to pan, ctrl+wheel to zoom")));
 }
 
@@ -92,13 +100,14 @@ function windowsSection() {
   windowsTitle = el("span");
   strataCharts = runs.map((_, side) => strata(state, side, select));
   return el("section", { class: "card" }, el("h2", {}, windowsTitle, zoomButtons(() => ({ zoomBy: (by) => strataCharts.forEach((one) => one.zoomBy(by)), fit: () => strataCharts.forEach((one) => one.fit()) }))),
-    el("div", { class: values.diff ? "beside" : "" }, strataCharts.map((one) => one.holder)), legend());
+    el("div", { class: values.diff ? "beside" : "" }, strataCharts.map((one) => one.element)), legend());
 }
 
 function differenceSection() {
   if (!values.diff) return null;
   const [a, b] = runs.map((run) => run.totals);
-  const names = [["agents", number], ["turns", number], ["calls", number], ["sent", number], ["output", number], ["cost", usd], ["seconds", seconds]];
+  const names = [["agents", number, "agents"], ["turns", number, "turns"], ["calls", number, "calls"], ["tokens sent", number, "sent"],
+    ["tokens out", number, "output"], ["cost", usd, "cost"], ["time", seconds, "seconds"]];
   const first = values.diff.first;
   const pair = first && values.diff.pairs[first.pair];
   const go = () => {
@@ -106,11 +115,11 @@ function differenceSection() {
     select(agent, agent.turns[first.turn - 1]);
   };
   return el("section", { class: "card" }, el("h2", {}, "Difference"),
-    first ? el("p", {}, "They part at ", button(`${pair.left || pair.right}, turn ${first.turn}`, go, { class: "link" }), `; ${number(values.diff.pairs.filter((one) => one.equal).length)} of ${count(values.diff.pairs.length, "agent run")} did the same.`)
+    first ? el("p", {}, "They part at ", button(`${pair.left || pair.right}, turn ${first.turn}`, go, { class: "link" }), values.diff.pairs.length > 1 ? `; ${number(values.diff.pairs.filter((one) => one.equal).length)} of ${count(values.diff.pairs.length, "agent run")} did the same.` : ".")
       : el("p", {}, "Both did and said the same."),
     el("table", {}, el("thead", {}, el("tr", {}, ["", "A", "B", "change"].map((one) => el("th", { scope: "col" }, one)))),
-      el("tbody", {}, names.map(([name, write]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, write(a[name])), el("td", {}, write(b[name])),
-        el("td", {}, a[name] === null || b[name] === null || a[name] === b[name] ? "" : (b[name] > a[name] ? "+" : "−") + write(Math.abs(b[name] - a[name]))))))));
+      el("tbody", {}, names.map(([name, write, key]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, write(a[key])), el("td", {}, write(b[key])),
+        el("td", {}, a[key] === null || b[key] === null || a[key] === b[key] ? "" : (b[key] > a[key] ? "+" : "−") + write(Math.abs(b[key] - a[key]))))))));
 }
 
 function panelSection() {
@@ -118,7 +127,7 @@ function panelSection() {
   findingsBox = el("div", { class: "tab-body" }, findingsPanel());
   searchBox = el("div", { class: "tab-body" }, searchPanel());
   const body = el("div", { class: "panel-body" }, turnBox, findingsBox, searchBox);
-  tabs = { findings: [findingsBox, `Findings ${every.length}`], turn: [turnBox, "Turn"], search: [searchBox, "Search"] };
+  tabs = { findings: [findingsBox, `Findings ${number(every.length)}`], turn: [turnBox, "Turn"], search: [searchBox, "Search"] };
   const row = el("div", { class: "tabs", role: "tablist" }, Object.entries(tabs).map(([name, tab]) => {
     tab[0].setAttribute("role", "tabpanel");
     tab[0].setAttribute("aria-label", tab[1]);
@@ -133,13 +142,15 @@ function openTab(name) {
     box.hidden = key !== name;
     tab.setAttribute("aria-selected", String(key === name));
   }
+  const card = name === "findings" && state.finding && findingsBox.firstChild.show(state.finding);
+  if (card) { bringIntoView(card); card.querySelector("button").focus({ preventScroll: true }); }
 }
 function openSearch() { openTab("search"); searchBox.firstChild.focusInput(); }
 
-const KEYS = [["j · k", "next, previous turn"], ["J · K", "next, previous agent"], ["n · p", "next, previous finding"], ["/", "search"], ["t", "light or dark"], ["?", "these keys"], ["Esc", "close"]];
-const help = el("div", { class: "help", role: "dialog", "aria-label": "Keys", hidden: true }, el("h2", {}, "Keys"),
+const KEYS = [["j · k", "next, previous turn (→ ← on a chart)"], ["J · K", "next, previous agent"], ["n · p", "next, previous finding"], ["/", "search"], ["t", "light or dark"], ["+ − 0", "zoom in, out, fit (on a chart)"], ["?", "these keys"], ["Esc", "back to the findings"]];
+const help = el("dialog", { class: "help", "aria-label": "Keys" }, el("h2", {}, "Keys"),
   el("dl", {}, KEYS.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what)))), button("close", toggleHelp));
-function toggleHelp() { help.hidden = !help.hidden; if (!help.hidden) help.querySelector("button").focus(); }
+function toggleHelp() { if (help.open) help.close(); else help.showModal(); }
 
 function step(by) {
   const agent = state.agent ?? runs[0].agents.find((one) => one.turns.length);
@@ -164,12 +175,12 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") {
     hideTip();
-    if (!help.hidden) toggleHelp(); else { document.activeElement?.blur(); openTab("findings"); }
+    if (!help.open) { document.activeElement?.blur(); openTab("findings"); }
     return;
   }
   if (event.target.closest?.("input, select, textarea")) return;
   const act = ACTIONS[event.key];
-  if (act) { event.preventDefault(); act(); }
+  if (act && (!help.open || event.key === "?")) { event.preventDefault(); act(); }
 });
 
 function repaint() { readPalette(); lanesChart.redraw(); strataCharts.forEach((one) => one.redraw()); }

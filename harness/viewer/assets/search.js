@@ -45,7 +45,7 @@ function searchPanel() {
         const at = texts[i].toLowerCase().indexOf(needle);
         if (at >= 0) {
           const place = where.get(first + i);
-          if (place) hits.push({ ...place, what: place.entry ? place.entry.origin : place.call ? place.call.tool : place.agent.path, text: texts[i], at });
+          if (place) hits.push({ ...place, what: place.entry ? place.entry.origin.replace("assistant", "reply") : place.call ? place.call.tool : "brief or report", text: texts[i], at });
         }
         if (i % 64 === 0 && !(await pause())) return;
       }

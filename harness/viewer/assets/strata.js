@@ -6,28 +6,31 @@ function strata(state, side, select) {
   const domain = () => [1, (agent?.turns.length ?? 1) + 1];
   const self = chart({
     label: "Tokens of each request by where they come from; j and k walk through the turns",
-    height: 250, domain, hit, tip, pick: (found) => select(agent, found.turn, { entry: found.entry }),
+    height: 264, domain, hit, tip, pick: (found) => found.finding ? openFinding(found.finding) : select(agent, found.turn, { entry: found.entry }),
     draw(context, chart) { drawStrata(context, chart); },
   });
-  const AXIS_Y = 20, LEFT = 0;
+  const AXIS_Y = 20, TOP = 26;
+  const scale = el("div", { class: "scale", "aria-hidden": "true" });
+  self.element = el("div", { class: "strata" }, scale, self.holder);
 
   self.setAgent = (next) => {
     if (agent === next) { self.redraw(); return; }
     agent = next;
     bands = agent ? bandsOf(agent) : [];
-    top = Math.max(1, ...(agent?.turns ?? []).map((turn) => Math.max(turn.total, turn.total - turn.residual)));
+    top = Math.max(1, ...[...agent?.turns ?? [], ...agent?.twin?.turns ?? []].map((turn) => Math.max(turn.total, turn.total - turn.residual)));
     if (agent?.limit && agent.limit < top * 1.6) top = Math.max(top, agent.limit * 1.02);
+    scale.replaceChildren(...d3.ticks(0, top, 4).map((tick) => el("span", { style: { top: y(tick) + "px" } }, short(tick))));
     self.fit();
     if (agent?.pair && agent.pair.same > 4 && self.width) self.show(agent.pair.same - 1, agent.turns.length + 1);
     self.redraw();
   };
-  const y = (tokens) => self.height - AXIS_Y - (tokens / top) * (self.height - AXIS_Y - 14);
+  const y = (tokens) => self.height - AXIS_Y - (tokens / top) * (self.height - AXIS_Y - TOP);
 
   function drawStrata(context, chart) {
     if (!agent) return;
     const low = chart.value(0), high = chart.value(chart.width);
     const unit = chart.x(2) - chart.x(1);
-    drawScale(context, chart);
+    drawScale(context, 0, chart.width);
     for (const band of bands) {
       if (band.to < low || band.from > high) continue;
       let lastKind = "", lastY = -1;
@@ -41,7 +44,7 @@ function strata(state, side, select) {
         context.globalAlpha = values.diff && agent.twin && layer.entry && !agent.own.has(layer.entry.number) ? 0.3 : 1;
         context.fillStyle = palette["k-" + layer.kind];
         context.fillRect(lx, a, lw, Math.max(0.6, b - a));
-        if (b - a > 2) {
+        if (b - a > 1) {
           if (layer.unused) { context.fillStyle = palette.hatch; context.globalAlpha *= 0.75; context.fillRect(lx, a, lw, b - a); }
           if (layer.stale) { context.fillStyle = palette.grain; context.globalAlpha = 0.35; context.fillRect(lx, a, lw, b - a); }
         }
@@ -54,21 +57,13 @@ function strata(state, side, select) {
     drawNumbers(context, chart, low, high, unit);
   }
 
-  function drawScale(context, chart) {
+  function drawScale(context, x, width) {
     context.fillStyle = palette.line;
-    for (const tick of d3.ticks(0, top, 4)) context.fillRect(LEFT, Math.round(y(tick)), chart.width, 1);
+    for (const tick of d3.ticks(0, top, 4)) context.fillRect(x, Math.round(y(tick)), width, 1);
   }
 
   function drawNumbers(context, chart, low, high, unit) {
     context.font = "11px system-ui, sans-serif";
-    context.fillStyle = palette.dim;
-    context.strokeStyle = palette.panel;
-    context.lineWidth = 3;
-    for (const tick of d3.ticks(0, top, 4)) {
-      if (!tick) continue;
-      context.strokeText(short(tick), 2, y(tick) - 3);
-      context.fillText(short(tick), 2, y(tick) - 3);
-    }
     context.fillStyle = palette.dim;
     context.textAlign = "center";
     for (const tick of d3.ticks(low, high, Math.max(2, chart.width / 70))) {
@@ -80,10 +75,10 @@ function strata(state, side, select) {
   function drawTurns(context, chart, low, high, unit) {
     const gap = Math.min(unit * 0.25, unit > 60 ? unit - 46 : unit * 0.18);
     const from = Math.max(1, Math.floor(low)), to = Math.min(agent.turns.length, Math.ceil(high));
-    if (unit > 4) {
+    if (unit > 4) for (let t = from; t <= to + 1; t++) {
       context.fillStyle = palette.panel;
-      for (let t = from; t <= to + 1; t++) context.fillRect(chart.x(t) - gap / 2, 0, gap, chart.height - AXIS_Y);
-
+      context.fillRect(chart.x(t) - gap / 2, 0, gap, chart.height - AXIS_Y);
+      drawScale(context, chart.x(t) - gap / 2, gap);
     }
     for (let t = from; t <= to; t++) {
       const turn = agent.turns[t - 1];
@@ -99,7 +94,7 @@ function strata(state, side, select) {
         context.fillStyle = palette.warning;
         context.fillRect(x - gap / 2 - 1, y(turn.total) - 8, 2, self.height - AXIS_Y - y(turn.total) + 8);
       }
-      if (turn.marks && unit > 3) drawMark(context, x + w / 2, y(turn.total) - 9, worst(turn.marks));
+      if (turn.marks && unit > 3) drawMark(context, x + w / 2, markY(turn), worst(turn.marks));
       if (turn === state.turn || (turn.agent.twin && state.turn?.agent === turn.agent.twin && state.turn.number === t)) {
         context.strokeStyle = palette.ink;
         context.lineWidth = 1.5;
@@ -121,13 +116,16 @@ function strata(state, side, select) {
     const t = Math.floor(self.value(x));
     const turn = agent.turns[t - 1];
     if (!turn) return null;
-    const tokens = ((self.height - AXIS_Y - py) / (self.height - AXIS_Y - 14)) * top;
+    if (turn.marks && self.x(2) - self.x(1) > 3 && Math.abs(py - markY(turn) - 3) < 6) return { turn, finding: worstOf(turn.marks) };
+    const tokens = ((self.height - AXIS_Y - py) / (self.height - AXIS_Y - TOP)) * top;
     const band = bands.find((one) => one.from <= t && t < one.to);
     const layer = band?.layers.find((one) => one.from <= t && t < one.to && one.start <= tokens && tokens < one.start + one.size);
     return { turn, layer, entry: layer?.entry };
   }
+  const markY = (turn) => y(turn.total) - 10;
   function hit(x, py) { return layerAt(x, py); }
-  function tip({ turn, layer }) {
+  function tip({ turn, layer, finding }) {
+    if (finding) return findingTip(finding);
     const head = `turn ${turn.number} · ${number(turn.total)} tokens`;
     if (!layer) return [head, turn.breaks && `prefix breaks: ${turn.breaks}`].filter(Boolean);
     const entry = layer.entry;
@@ -173,11 +171,13 @@ function bandsOf(agent) {
   });
 }
 
+const RESIDUAL = "What the provider counted beyond the entries that are known";
+
 function legend() {
   const used = KINDS.filter((kind) => runs.some((run) => run.byKind[kind]));
   return el("div", { class: "legend" },
     used.map((kind) => el("span", {}, el("i", { class: "swatch k-" + kind }), kindName(kind))),
-    el("span", {}, el("i", { class: "swatch hatched" }), "unused"),
-    el("span", {}, el("i", { class: "swatch grained" }), "stale"),
-    el("span", {}, el("i", { class: "swatch k-residual" }), "residual"));
+    el("span", { title: "Nothing later seems to use it" }, el("i", { class: "swatch hatched" }), "unused"),
+    el("span", { title: "Something newer replaced it, or it only takes room" }, el("i", { class: "swatch grained" }), "stale"),
+    el("span", { title: RESIDUAL }, el("i", { class: "swatch k-residual" }), "residual"));
 }

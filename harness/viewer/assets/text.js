@@ -49,12 +49,29 @@ function spans(whole, quotes) {
   const found = [];
   for (const quote of quotes) {
     const needle = quote.trim();
-    const at = needle ? whole.indexOf(needle) : -1;
-    const loose = at < 0 && needle ? whole.toLowerCase().indexOf(needle.toLowerCase()) : at;
+    if (!needle) continue;
+    const at = whole.indexOf(needle);
+    const loose = at < 0 ? whole.toLowerCase().indexOf(needle.toLowerCase()) : at;
     if (loose >= 0) found.push([loose, loose + needle.length]);
+    else found.push(...spaced(whole, needle));
   }
   found.sort((a, b) => a[0] - b[0]);
   return found.filter((span, i) => !i || span[0] >= found[i - 1][1]);
+}
+
+// Where a quote stands if white space does not count, as in JSON that is shown indented; or all, if the quote goes on.
+function spaced(whole, needle) {
+  const bare = needle.replace(/\s+/g, "");
+  if (bare.length < 8 || whole.length > 400000) return [];
+  const places = [];
+  let squeezed = "";
+  for (const word of whole.matchAll(/\S+/g)) {
+    for (let i = 0; i < word[0].length; i++) places.push(word.index + i);
+    squeezed += word[0];
+  }
+  const at = squeezed.indexOf(bare);
+  if (squeezed.length >= 8 && bare.includes(squeezed)) return [[places[0], places.at(-1) + 1]];
+  return at < 0 ? [] : [[places[at], places[at + bare.length - 1] + 1]];
 }
 
 function fill(box, value, found) {

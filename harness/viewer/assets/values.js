@@ -84,6 +84,7 @@ function entryById(run, id) {
 }
 
 const worst = (findings) => SEVERITIES.find((severity) => findings?.some((one) => one.severity === severity));
+const worstOf = (findings) => findings.find((one) => one.severity === worst(findings));
 const has = (entry, names) => entry.marks?.some((finding) => names.includes(finding.detector));
 const isStale = (entry) => Boolean(has(entry, values.stale));
 const carried = (entry) => entry.origin.startsWith("tool:") || entry.origin.startsWith("report:");
