@@ -30,7 +30,17 @@ from harness.events import (
 )
 from harness.replaying import replay_run
 from harness.team import parse_team
-from tests.models.server import Hang, Pause, Reset, Script, answer, closed_port, event_stream, fault_server
+from tests.models.server import (
+    Hang,
+    Pause,
+    Reset,
+    Script,
+    Step,
+    answer,
+    closed_port,
+    event_stream,
+    fault_server,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +92,7 @@ class Reply:
                 {"tool_calls": [first]},
                 {"tool_calls": [{"index": index, "function": {"arguments": text[half:]}}]},
             ]
-        documents = [{"choices": [{"delta": delta}]} for delta in deltas]
+        documents: list[dict[str, Any]] = [{"choices": [{"delta": delta}]} for delta in deltas]
         documents.append({"choices": [{"delta": {}, "finish_reason": self.end}]})
         documents += [{"choices": [], "usage": self.usage}] if self.usage else []
         return [b"data: " + orjson.dumps(one) + b"\n\n" for one in documents] + [b"data: [DONE]\n\n"]
@@ -91,12 +101,10 @@ class Reply:
         """The same reply with ids that no other request has."""
         return replace(self, calls=[{**one, "id": f"{one['id']}-{request}"} for one in self.calls])
 
-    def cut(self, how: Script, *, stream: bool) -> Script:
+    def cut(self, *how: Step, stream: bool) -> Script:
         """The beginning of the reply, and then `how`; most of a tool call has arrived by then."""
-        if not stream:
-            return [self.whole()[:-20], *(how if isinstance(how, list) else [how])]
-        sent = self.chunks()[:-3]
-        return [*event_stream(*sent, end=False), *(how if isinstance(how, list) else [how])]
+        sent = event_stream(*self.chunks()[:-3], end=False) if stream else [self.whole()[:-20]]
+        return [*sent, *how]
 
 
 def error(status: int, message: str = "no", *, after: str = "", **fields: Any) -> bytes:
@@ -109,7 +117,7 @@ class Cut:
     """A reply of which only the beginning arrives."""
 
     reply: Reply
-    how: Any
+    how: Sequence[Step]
 
 
 PAY = call("desk.pay", {"amount": 5})
@@ -190,7 +198,7 @@ CASES = [
     ),
     Case(
         "4 a stream that stalls in the middle of a tool call",
-        [Cut(PAYS, Hang()), PAYS, DONE],
+        [Cut(PAYS, [Hang()]), PAYS, DONE],
         paid=1,
         retried=["no "],
         lost=1,
@@ -198,7 +206,7 @@ CASES = [
     ),
     Case(
         "5 a reset in the middle of a tool call",
-        [Cut(PAYS, Reset()), PAYS, DONE],
+        [Cut(PAYS, [Reset()]), PAYS, DONE],
         paid=1,
         retried=["the connection broke"],
         lost=1,
@@ -384,7 +392,7 @@ async def test_what_comes_of_a_fault(case: Case, stream: bool, tmp_path: Path):
                 reply = one.numbered(number)
                 scripts.append(event_stream(*reply.chunks()) if stream else reply.whole())
             case Cut():
-                scripts.append(one.reply.cut(one.how, stream=stream))
+                scripts.append(one.reply.cut(*one.how, stream=stream))
             case _:
                 scripts.append(one)
     async with fault_server(*scripts) as server:
