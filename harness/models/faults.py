@@ -23,11 +23,12 @@ from harness.errors import ContextOverflow, ModelError, ModelRejected, QuotaUsed
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _LONGEST_MESSAGE = 600
-_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
-_QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low")
+_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error", "request_too_large")
+_QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
 _NAMED_CODES = (*_OVERFLOW_CODES, *_QUOTA_CODES)
+_QUOTA_WORDING = "credit balance is too low"
 _OVERFLOW_WORDING = re.compile(
-    r"context[ _-]?(length|window|size)|prompt is too long|input is too long|too many (input )?tokens"
+    r"context[ _-]?(length|window|size|limit)|prompt is too long|input is too long|too many (input )?tokens"
     r"|reduce the length of|input token count .* exceeds|request too large",
     re.IGNORECASE,
 )
@@ -69,10 +70,12 @@ def fault_of(
     server's own words are quoted up to 600 characters; whoever shows the text must still remove secrets from it.
     """
     code, message = _server_words(body)
+    if delay := _retry_delay(body):
+        headers = {"Retry-After": delay}
     said = f"HTTP {status}: {message}" if message else f"HTTP {status}"
     if code in _OVERFLOW_CODES or (status in (400, 413, 422) and _OVERFLOW_WORDING.search(message)):
         return ContextOverflow(f"the request does not fit into the context window of {place} ({said})")
-    if code in _QUOTA_CODES or status == 402:
+    if code in _QUOTA_CODES or status == 402 or _QUOTA_WORDING in message:
         return QuotaUsedUp(f"{place} refused the request ({said}); the account's quota is used up")
     if status in _TRANSIENT or status >= 500:
         return TransientFault(said, wait_seconds=retry_after_seconds(headers), charged=False)
@@ -104,7 +107,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 def _server_words(body: bytes) -> tuple[str, str]:
     """Return the error code and the message of an error body, each possibly empty."""
     try:
-        document: Any = orjson.loads(body)
+        document = _document(body)
     except orjson.JSONDecodeError:
         return "", _one_line(body.decode("utf-8", "replace"))
     whole = body.decode("utf-8", "replace")
@@ -117,6 +120,24 @@ def _server_words(body: bytes) -> tuple[str, str]:
     message: Any = fields.get("message") or fields.get("detail")
     code = next((name for name in (fields.get("code"), fields.get("type")) if name in _NAMED_CODES), "")
     return code, _one_line(message if isinstance(message, str) else whole)
+
+
+def _retry_delay(body: bytes) -> str:
+    """Return the seconds that Google's `RetryInfo` asks for, which come in the body and in no header."""
+    try:
+        details: Any = _document(body)["error"]["details"]
+        delays = [detail["retryDelay"] for detail in details if "retryDelay" in detail]
+        return str(delays[0]).removesuffix("s") if delays else ""
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return ""
+
+
+def _document(body: bytes) -> Any:
+    """Return what an error body holds; Google's streams put it into a list of one."""
+    document: Any = orjson.loads(body)
+    if isinstance(document, list) and document:
+        return cast("list[Any]", document)[0]
+    return cast("Any", document)
 
 
 def _one_line(text: str) -> str:
