@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import anyio
 import pytest
 
+import harness
+from harness import MemoryJournal
+from harness.cli.progress import describe_wait
 from harness.messages import user
 from harness.models.endpoint import Endpoint
 from harness.models.limiter import Limiter, Limits, limiter_of
 from harness.models.openai_chat import OpenAIChatModel
 from harness.models.port import CallOptions, Notice, Waiting
+from harness.team import parse_team
 from tests.models.server import Pause, Script, answer, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -232,3 +237,35 @@ async def test_threads_with_loops_of_their_own_share_a_limit():
             await anyio.to_thread.run_sync(thread.join)
     assert most == 1
     assert limiter_of("http://threads.example", "key") is limiter
+
+
+async def test_runs_of_two_open_teams_wait_for_each_other_and_say_so(tmp_path: Path):
+    """Two harnesses with a team file each; one request at a time is all that both may make together."""
+    waits: list[str] = []
+    async with fault_server([Pause(1.3), FINE], [Pause(1.3), FINE]) as server:
+
+        async def run(name: str) -> None:
+            text = f"""
+harness: 1
+name: {name}
+entry: lead
+models: {{main: {{api: openai-chat, base_url: '{server.base_url}', model: {name}, parallel: 1}}}}
+agents: {{lead: {{instructions: Answer.}}}}
+"""
+            team = parse_team(text, base=tmp_path, environment={})
+            async with harness.open(team, store=MemoryJournal()) as opened:
+                run = await opened.start("Go on.")
+
+                def hear(agent: str, notice: object) -> None:
+                    if isinstance(notice, Waiting) and notice.queued:
+                        waits.append(f"{agent}: {describe_wait(notice)}")
+
+                run.notices.listen(hear)
+                assert (await run.result()).output == "fine"
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(run, "one")
+                group.start_soon(run, "two")
+    assert server.most_at_once == 1
+    assert waits == ["lead: waits: 1 request is under way, and no more may be"]
