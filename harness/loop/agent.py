@@ -51,6 +51,9 @@ MOST_REASONS = 5
 MOST_REPAIRS = 5
 """Turns in a row that only make calls which cannot be run, after which the model is not asked again."""
 
+IDENTICAL_TURNS = 4
+"""Turns in a row that make the same calls with the same results, after which another way is asked for."""
+
 MOST_IDENTICAL_TURNS = 10
 """Turns in a row that make the same calls with the same results, after which the model is not asked again."""
 
@@ -331,7 +334,7 @@ def _settle(agent: AgentRun, reply: Message) -> None:
 
 
 def _break_loops(agent: AgentRun) -> None:
-    """Answer the third identical failure of a call, or the third turn that brings nothing new, once with a
+    """Answer the third identical failure of a call, or the fourth turn that brings nothing new, once with a
     request for another way.
 
     Where thinking is decided turn by turn, so is the third identical call in a row, whatever came of it: more
@@ -351,9 +354,9 @@ def _break_loops(agent: AgentRun) -> None:
     auto = agent.thinking is not None and agent.thinking.mode == "auto"
     if auto and conduct.repeats == IDENTICAL_CALLS:
         _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
-    elif conduct.loops == IDENTICAL_CALLS and not conduct.failing_turns:
+    elif conduct.loops == IDENTICAL_TURNS and not conduct.failing_turns:
         _ask_for_another_way(
-            agent, f"the same calls brought the same results {IDENTICAL_CALLS} turns in a row"
+            agent, f"the same calls brought the same results {IDENTICAL_TURNS} turns in a row"
         )
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:

@@ -311,7 +311,7 @@ CASES = [
     Case("16 a usage that cannot be", [says("It is done.", usage={"prompt_tokens": -5, "completion_tokens": 10**12})]),
     Case(
         "17 the same call with the same result, until it is told so",
-        [LOOK] * 3 + [DONE],
+        [LOOK] * 4 + [DONE],
         happened={ReplanRequested: 1},
     ),
     Case(
@@ -323,7 +323,7 @@ CASES = [
     ),
     Case(
         "17 the same call for ever, within a budget",
-        [LOOK] * 3,
+        [LOOK] * 5,
         error="stopped by the limit: turns of lead",
         happened={ReplanRequested: 1},
         team="limits: {turns: 40}",
@@ -334,7 +334,7 @@ CASES = [
 
 def team_file(case: Case, url: str, *, stream: bool) -> str:
     settings = f", {case.model}" if case.model else ""
-    limits = "limits: {turns: 3}, " if "within a budget" in case.name else ""
+    limits = "limits: {turns: 5}, " if "within a budget" in case.name else ""
     here = f"api: openai-chat, base_url: '{url}', stream: {str(stream).lower()}"
     return f"""
 harness: 1
