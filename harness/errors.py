@@ -16,7 +16,8 @@
     │   ├── ModelRefused       the model, or a filter, would not answer
     │   ├── EmptyResponse      the model said nothing, twice
     │   ├── ReplyCutOff        the model's replies do not fit into its length limit
-    │   └── ContextOverflow    the request does not fit into the model's window
+    │   ├── ContextOverflow    the request does not fit into the model's window
+    │   └── ThinkingBudgetExhausted  it thought up to its budget and would not act
     ├── ToolError              a tool failed; the model sees the text and may mend it
     │   └── ToolServerError    the server behind it could not be started or was lost
     ├── RequiredServerFailed   a server the team cannot do without does not start; the run fails
@@ -136,6 +137,15 @@ class ReplyCutOff(ModelError):
 
 class ContextOverflow(ModelError):
     """The request does not fit into the model's context window."""
+
+
+class ThinkingBudgetExhausted(ModelError):
+    """A model thought up to its budget, and could not be brought to act after that."""
+
+    tokens: int = 0
+    """What was thought, in all attempts, by our count."""
+    requests: int = 1
+    """How many requests that were."""
 
 
 class ToolError(HarnessError):

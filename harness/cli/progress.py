@@ -22,11 +22,13 @@ from harness.events import (
     DeliverableRejected,
     Event,
     LimitWasReached,
+    ModelCallFinished,
     ModelCallRetried,
     ModelFellBack,
     PlanCreated,
     ReplanRequested,
     RunResumed,
+    ThinkingOverran,
     ToolCallFinished,
     ToolServerFailed,
     ToolServerStarted,
@@ -34,10 +36,12 @@ from harness.events import (
 from harness.harness import Harness
 from harness.loop.log import Happening, Progress
 from harness.loop.state import AgentState, RunState
-from harness.models.port import Waiting
+from harness.models.port import ThinkingDelta, Waiting
 from harness.run import Run
 
 REFRESH_SECONDS = 0.12
+_LAST_THOUGHT = 60
+"""Characters of an agent's thinking beside its name."""
 
 
 async def show_progress(harness: Harness, run: Run) -> None:
@@ -94,7 +98,18 @@ def describe(event: Event) -> str:
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
         case _:
-            return _describe_people(event)
+            return _describe_thinking(event) or _describe_people(event)
+
+
+def _describe_thinking(event: Event) -> str:
+    """Return one line about thinking that passed its budget, or nothing."""
+    match event:
+        case ModelCallFinished(agent=agent, cut=cut) if cut is not None:
+            return f"{agent}: its thinking was ended after {count(cut.tokens, 'token')}"
+        case ThinkingOverran(agent=agent, tokens=tokens, budget=budget):
+            return f"{agent}: thought {count(tokens, 'token')} where {budget:,} were allowed"
+        case _:
+            return ""
 
 
 def _describe_fault(event: ModelCallRetried | ModelFellBack) -> str:
@@ -157,14 +172,19 @@ class _Picture:
         self._said: dict[str, str] = {}
         self._waits: dict[str, str] = {}
         """What the request of an agent waits for; empty once it no longer does."""
+        self._thought: dict[str, str] = {}
 
     def notice(self, agent: str, notice: Happening) -> None:
-        """Remember the newest progress of an agent's tool, or what its request waits for."""
+        """Remember the newest progress of an agent's tool, what its request waits for, and the last it thought."""
         if isinstance(notice, Progress):
             share = f" {notice.done / notice.total:.0%}" if notice.total else ""
             self._said[agent] = f"{notice.tool}{share} {notice.message}"
         elif isinstance(notice, Waiting):
             self._waits[agent] = describe_wait(notice) if notice.queued else ""
+        elif isinstance(notice, ThinkingDelta):
+            self._thought[agent] = (self._thought.get(agent, "") + notice.text)[-_LAST_THOUGHT:]
+        else:
+            self._thought.pop(agent, None)
 
     def render(self) -> Tree:
         """Return the tree as it stands."""
@@ -203,7 +223,9 @@ class _Picture:
         doing = ""
         if agent.report is None:
             doing = (
-                "thinking" if agent.calling_model else ", ".join(tool for tool, _ in agent.running.values())
+                ": ".join(filter(None, ("thinking", self._thought.get(agent.path, ""))))
+                if agent.calling_model
+                else ", ".join(tool for tool, _ in agent.running.values())
             )
             doing = self._said.get(agent.path, doing) if agent.running else doing
             doing = self._waits.get(agent.path) or doing

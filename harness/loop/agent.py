@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from harness.context.counting import message_tokens
-from harness.errors import EmptyResponse, LimitReached, ModelError, ModelRefused
+from harness.errors import EmptyResponse, LimitReached, ModelError, ModelRefused, ThinkingBudgetExhausted
 from harness.events import (
     AgentRunFinished,
     DeliverableRejected,
@@ -32,7 +32,7 @@ from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
 from harness.loop.room import Room, window_of
 from harness.loop.state import AgentState
-from harness.loop.thinking import IDENTICAL_CALLS
+from harness.loop.thinking import IDENTICAL_CALLS, IDLE_TURNS
 from harness.loop.turn import take_turn
 from harness.messages import Message, ToolResult, Usage, user
 from harness.models.port import Model, Transcript, settings_of
@@ -261,6 +261,7 @@ async def run_agent(agent: AgentRun) -> Report:
 
 def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report:
     state = agent.state
+    agent.budget.spend(Usage(), 0.0)  # What it set apart for a call that never ended comes back.
     report = replace(agent.deliverable.fit(report), usage=state.usage)
     recorded = agent.log.past.counts.report(agent.path)
     tokens = (
@@ -289,6 +290,8 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
         assert limit is not None
     except LimitReached as reached:
         limit = reached
+    except ThinkingBudgetExhausted as error:
+        return _unfinished(agent, stop_reason="budget_exhausted"), error
     except ModelError as error:
         how = _HOW_IT_FAILED.get(type(error), "failed")
         return _unfinished(agent, stop_reason=f"{how}: {str(error)[:300]}"), error
@@ -324,7 +327,7 @@ def _settle(agent: AgentRun, reply: Message) -> None:
     if entries[-1].origin == "nudge":
         return  # The turn has already said what is wrong with the reply.
     if not reply.text.strip():
-        if entries[-2].origin == "nudge" and _is_empty(entries[-3].message):
+        if _is_stuck(agent):
             raise EmptyResponse(f"the model {agent.model.name} gave an empty reply twice")
         agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
         return
@@ -351,13 +354,7 @@ def _break_loops(agent: AgentRun) -> None:
         raise StuckError(f"{MOST_REPAIRS} turns in a row made only calls that cannot be run: {text[:300]}")
     if conduct.loops >= MOST_IDENTICAL_TURNS:
         raise StuckError(f"the same calls brought the same results {MOST_IDENTICAL_TURNS} turns in a row")
-    auto = agent.thinking is not None and agent.thinking.mode == "auto"
-    if auto and conduct.repeats == IDENTICAL_CALLS:
-        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
-    elif conduct.loops == IDENTICAL_TURNS and not conduct.failing_turns:
-        _ask_for_another_way(
-            agent, f"the same calls brought the same results {IDENTICAL_TURNS} turns in a row"
-        )
+    asked = len(state.replans)
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:
             continue
@@ -368,6 +365,15 @@ def _break_loops(agent: AgentRun) -> None:
         if agent.deliverable.tool() is not None and len(agent.lineage) > 1:
             raise StuckError(f"{reason}: {signature.rpartition(chr(0))[2][:300]}")
         _ask_for_another_way(agent, reason)
+    decides = agent.thinking is not None and agent.thinking.mode == "auto"
+    if len(state.replans) > asked:
+        return
+    if decides and conduct.repeats == IDENTICAL_CALLS:
+        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
+    elif not decides and conduct.loops == IDENTICAL_TURNS and not conduct.failing_turns:
+        _ask_for_another_way(
+            agent, f"the same calls brought the same results {IDENTICAL_TURNS} turns in a row"
+        )
 
 
 def _ask_for_another_way(agent: AgentRun, reason: str) -> None:
@@ -387,6 +393,16 @@ def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
         "",
     )
     return Report(status="partial" if answer else "failed", answer=answer, stop_reason=stop_reason)
+
+
+def _is_stuck(agent: AgentRun) -> bool:
+    """Whether an agent said nothing twice in a row; of one that thinks, whether it did so when told to act."""
+    before = [
+        entry.message for entry in agent.state.window.entries[-4:-1] if entry.message.role == "assistant"
+    ]
+    thinks = agent.thinking is not None and agent.thinking.mode != "off"
+    told_to_act = agent.state.conduct.think_only_turns > IDLE_TURNS or not thinks
+    return told_to_act and bool(before) and _is_empty(before[-1])
 
 
 def _is_empty(message: Message) -> bool:
