@@ -1,7 +1,8 @@
 """Failure attribution: where a run that did not come to its goal first went wrong.
 
 Suspects are places that speak for themselves: other findings that led to a wrong action or broke a
-contract, calls that failed and were never made good, sub-agents that failed, models that gave no answer.
+contract, calls that failed and were never made good, sub-agents that failed, models that gave no answer; and,
+where a benchmark says which changes would have been right, the first that was another one.
 A suspect is traced back along what it rests on: the failing call's arguments to the turn that first held
 the value nobody had observed, a failed agent run to its own first suspect. Those that ended the run weigh
 more than those that were passed over, and of equals the one that all others came after is the origin.
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
+from harness.diagnosis.reference import departure
 from harness.messages import canonical_arguments
 from harness.record import AgentRecord, Call, Turn
 from harness.record.uses import Uses
@@ -49,7 +51,9 @@ def attribute(case: Case, findings: Sequence[Finding]) -> Iterable[Finding]:
     if record.outcome == "done" and all(agent.parent for agent in failed):
         # The run came to its goal without them; their failures are findings of their own.
         return
-    suspects = _ranked(case, [*_from_findings(findings), *_from_calls(case), *_from_agents(case)])
+    suspects = _ranked(
+        case, [*_from_findings(findings), *_from_calls(case), *_from_agents(case), *_from_reference(case)]
+    )
     if not suspects:
         return
     first = suspects[0]
@@ -147,6 +151,14 @@ def _from_agents(case: Case) -> Iterable[Suspect]:
             number = agent.turns[-1].number if agent.turns else 0
             quote = Quote(f"{agent.path}/turn-{number}", agent.error[:_QUOTED])
             yield Suspect(agent.path, number, f"the agent run failed: {agent.error}", 0.6, (quote,))
+
+
+def _from_reference(case: Case) -> Iterable[Suspect]:
+    """Yield where the run left the actions of its task's reference."""
+    left = departure(case.record)
+    if left is not None:
+        weight = 0.85 if left.call else 0.7
+        yield Suspect(left.agent, left.turn, left.why, weight, left.evidence, left.call)
 
 
 def _ranked(case: Case, suspects: Iterable[Suspect]) -> list[Suspect]:

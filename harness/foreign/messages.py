@@ -8,6 +8,7 @@ mix them; so one reader takes them all. What cannot be read is left as text: con
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, cast
@@ -49,6 +50,10 @@ _TEXTS = ("text", "input_text", "output_text", "refusal", "compaction", "summary
 _THINKING = ("reasoning", "thinking", "redacted_thinking")
 _CALLS = ("tool_call", "tool_use", "function_call", "server_tool_call", "tool-call")
 _RESULTS = ("tool_call_response", "tool_result", "function_call_output", "server_tool_call_response")
+_SAYS_ERROR = re.compile(
+    r"(Error|ERROR)( \w+){0,3}: |Error executing tool|Traceback \(most recent call last\)"
+)
+"""Begins results of failed tools where the format has no flag for it."""
 _WRAPPED = ("kwargs", "message")
 
 
@@ -167,8 +172,8 @@ def _parts(held: Json, role: Role) -> Iterator[Part]:
     elif role == "tool" and "parts" not in held:
         call_id = held.get("tool_call_id") or held.get("call_id") or held.get("id") or ""
         failed = held.get("status") == "error" or bool(held.get("error")) or held.get("is_error") is True
-        shown = content if content not in (None, "") else held.get("error")
-        yield ToolResult(str(call_id), _content_text(shown), failed)
+        shown = _content_text(content if content not in (None, "") else held.get("error"))
+        yield ToolResult(str(call_id), shown, failed or _SAYS_ERROR.match(shown) is not None)
     elif isinstance(content, list):
         for block in cast("list[Any]", content):
             yield from _block(block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from harness.foreign.conversation import record_of_messages
@@ -70,7 +70,7 @@ def _record(messages: Any, held: dict[str, Any], place: str, name: str) -> RunRe
     if isinstance(reward, int | float):
         record.outcome = "done" if reward == 1 else "failed"
         record.carries |= OUTCOME
-    record.reference += _reference(held)
+    record.reference = _reference(held)
     return record
 
 
@@ -92,12 +92,14 @@ def _check(message: Any, place: str) -> None:
             wrong(f"{place}.tool_calls[{index}]", "a tool call with a function", call)
 
 
-def _reference(held: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _reference(held: dict[str, Any]) -> list[tuple[str, Mapping[str, Any]]] | None:
     info = held.get("info")
     task = cast("dict[str, Any]", info).get("task") if isinstance(info, dict) else None
     actions = cast("dict[str, Any]", task).get("actions") if isinstance(task, dict) else None
-    found: list[tuple[str, dict[str, Any]]] = []
-    for action in cast("list[Any]", actions) if isinstance(actions, list) else []:
+    if not isinstance(actions, list):
+        return None
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for action in cast("list[Any]", actions):
         if isinstance(action, dict):
             known = cast("dict[str, Any]", action)
             arguments: Any = known.get("kwargs", known.get("arguments"))

@@ -291,10 +291,8 @@ class RunRecord:
     """How many spans or events it was read from."""
     notes: list[str] = field(default_factory=list[str])
     """What a reader should know about how it was read, such as spans that were left out."""
-    reference: list[tuple[str, Mapping[str, Any]]] = field(
-        default_factory=list[tuple[str, Mapping[str, Any]]]
-    )
-    """Calls that a benchmark says would have been right, in order; for evaluation, no detector reads it."""
+    reference: list[tuple[str, Mapping[str, Any]]] | None = None
+    """Calls that a benchmark says would have been right, in order; None where nothing is said of it; only the attribution of failures reads it."""
     trace_id: str = ""
     """In hex, of the trace that shows it; empty where it is not one of OpenTelemetry."""
     span_id: Callable[[str], str] = field(default=str, repr=False)

@@ -29,7 +29,7 @@ def test_tau_bench_results_are_runs_with_outcome_and_reference():
     assert [record.outcome for record in records] == ["done"] * 6 + ["failed"] * 6
     assert all(not record.lacks("content", "results", "windows", "outcome", "agents") for record in records)
     assert all(record.lacks("usage", "times", "cost") for record in records)
-    assert any(name == "cancel_reservation" for record in records for name, _ in record.reference)
+    assert any(name == "cancel_reservation" for record in records for name, _ in record.reference or ())
     for record in records:
         (agent,) = record.agents.values()
         assert agent.entries[0].origin == "system"
