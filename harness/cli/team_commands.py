@@ -11,11 +11,12 @@ from typing import Any
 import anyio
 import orjson
 
-from harness.adapters import RunTools, ToolServers
+from harness.adapters import RunTools, ToolServers, build_model
+from harness.cli.models import describe, sentence
 from harness.cli.terminal import one_line, plain
 from harness.errors import TeamError, ToolError, UsageError
 from harness.events import Event, ToolServerFailed
-from harness.team import Team, load_team, starter_team, team_schema
+from harness.team import NETWORK_APIS, Team, load_team, starter_team, team_schema
 from harness.tools.port import CallContext, Tool
 from harness.views import json_line
 
@@ -35,9 +36,20 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         )
         return 2
     spec = team.spec
+    told = {
+        name: describe(build_model(model)) for name, model in spec.models.items() if model.api in NETWORK_APIS
+    }
     if as_json:
         print(
-            json_line({"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)})
+            json_line(
+                {
+                    "problems": [],
+                    "name": spec.name,
+                    "digest": team.digest,
+                    "agents": list(spec.agents),
+                    "models": told,
+                }
+            )
         )
         return 0
     print(f"{plain(path)}: the team {spec.name} is fine: {len(spec.agents)} agents, entry {spec.entry}")
@@ -49,6 +61,8 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
             print(f"    order: {plain(rule.contract.meaning)}")
     for rule in spec.order:
         print(f"  order: {plain(rule.contract.meaning)}")
+    for name, model in told.items():
+        print(f"  model {name}: {plain(sentence(model))}")
     return 0
 
 

@@ -22,7 +22,7 @@ from harness.loop.compaction import make_room, may_try_again
 from harness.loop.pricing import cost_of
 from harness.loop.thinking import OVERRUN, check_thinking, think
 from harness.messages import Message, Reasoning, StopReason, Usage, user
-from harness.models.port import CallOptions, Notice, Retrying
+from harness.models.port import CallOptions, Notice, Retrying, assumptions_of
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
@@ -195,7 +195,7 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOpti
         cost=cost,
         model=response.model,
         response_id=response.response_id,
-        notes=response.notes,
+        notes=(*response.notes, *(assumptions_of(agent.model) if turn == 1 else ())),
         first_chunk_seconds=response.first_chunk_seconds,
     )
 

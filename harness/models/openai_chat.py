@@ -37,7 +37,7 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def __init__(self, endpoint: Endpoint, *, jitter: random.Random | None = None) -> None:
         self._dialect = dialect(endpoint.dialect)
-        self.provider = self._dialect.provider
+        self.provider = endpoint.provider or self._dialect.provider
         super().__init__(endpoint, jitter=jitter)
         # The old name is refused by OpenAI's reasoning models, the new one by older servers.
         official = self._channel.url.host == _OFFICIAL_HOST
