@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -119,13 +119,13 @@ def profile_for(spec: ModelSpec) -> Profile:
             hint = did_you_mean(said.like, family_names(), what="families")
             raise UsageError(f"there is no family of models '{said.like}'; {hint}")
         profile = replace(like, price=profile.price)
-    changed = {
+    changed: dict[str, Any] = {
         name: getattr(said, name)
         for name in ("max_output", "reasoning_field", "reasoning_required")
         if getattr(said, name) is not None
     }
     if said.thinking is not None:
-        told = said.thinking.model_dump(exclude_unset=True)
+        told: dict[str, Any] = said.thinking.model_dump(exclude_unset=True)
         changed["thinking"] = ThinkingOptions(**{**told, "efforts": tuple(told.get("efforts", ()))})
     return replace(profile, **changed, family=profile.family or (spec.model or "" if changed else ""))
 

@@ -86,7 +86,7 @@ def describe(model: Model) -> dict[str, Any]:
 def sentence(known: Mapping[str, Any]) -> str:
     """Return the most important of what `describe` says, in one line."""
     window = f"{known['context_window']:,} tokens" if known["context_window"] else "window unknown"
-    price = "${0:g} in, ${1:g} out per million".format(*known["price"]) if known["price"] else "price unknown"
+    price = "${:g} in, ${:g} out per million".format(*known["price"]) if known["price"] else "price unknown"
     return "; ".join(known["assumed"]) or f"{known['model']} ({known['provider']}): {window}, {price}"
 
 

@@ -111,14 +111,14 @@ def _less(effort: Effort) -> Effort:
 
 def situation_of(agent: AgentRun) -> Situation:
     """Return where an agent run stands before its next turn."""
-    state, conduct = agent.state, agent.state.conduct
+    conduct = agent.state.conduct
     window = agent.room.window if agent.room is not None else agent.model.context_window
     return Situation(
         phase=_phase(agent),
         failing_turns=conduct.failing_turns,
         repeats=conduct.repeats,
         think_only_turns=conduct.think_only_turns,
-        window_share=agent.request_tokens() * state.scale / window if window else 0.0,
+        window_share=agent.expected_tokens() / window if window else 0.0,
         tokens_left=agent.budget.tokens_left,
         turns_left=agent.budget.turns_left,
     )

@@ -75,20 +75,21 @@ def _admit(agent: AgentRun, turn: int) -> None:
     past = agent.log.past
     if past.turn_begun(agent.path, turn):
         if past.check == "requests":
-            agent.budget.admit_again(past.spent_before(agent.path, turn), agent.request_tokens())
+            agent.budget.admit_again(past.spent_before(agent.path, turn), agent.expected_tokens())
         return
     reached = past.limit(agent.path)
     if reached is not None and past.check != "nothing":
         raise LimitReached(reached.limit, reached.scope, reached.allowed)
     check_thinking(agent)
-    agent.budget.begin_turn(agent.request_tokens())
+    agent.budget.begin_turn(agent.expected_tokens())
 
 
 async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Message, StopReason]:
     """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
-    _check_room(agent, turn, input_tokens)
+    expected = agent.expected_tokens()
+    _check_room(agent, turn, input_tokens, expected)
     agent.emit(
         ModelCallStarted(
             agent=agent.path,
@@ -107,10 +108,10 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
         agent.emit(event)
     finished = past.reply(agent.path, turn)
     if finished is None and past.live and past.call_begun(agent.path, turn) and past.check != "nothing":
-        _charge_lost_call(agent, turn, input_tokens)
+        _charge_lost_call(agent, turn, expected)
     try:
         if finished is None:
-            finished = await _call(agent, turn, input_tokens, options)
+            finished = await _call(agent, turn, expected, options)
         else:
             await _fail_as_recorded(agent, finished)
     except (StoreError, Divergence):
@@ -136,7 +137,7 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
     return finished.message, finished.stop_reason
 
 
-def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
+def _check_room(agent: AgentRun, turn: int, input_tokens: int, expected: int) -> None:
     """Refuse a request that does not fit, or did not fit when the record was made.
 
     Raises:
@@ -146,8 +147,8 @@ def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
     overflow = None if past.call_begun(agent.path, turn) else past.counts.overflow(agent.path, turn)
     most = agent.room.window if agent.room is not None else model.context_window
     refused = agent.state.refused_tokens if agent.room is not None else None
-    holds = f"the window of {agent.path} holds about {input_tokens:,} tokens"
-    if overflow is None and most is not None and input_tokens > most:
+    holds = f"the window of {agent.path} holds about {expected:,} tokens"
+    if overflow is None and most is not None and expected > most:
         whose = "the team file allows" if most != model.context_window else f"{model.name} takes"
         overflow = f"{holds}; {whose} {most:,}"
     elif overflow is None and refused is not None and input_tokens >= refused:

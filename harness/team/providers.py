@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import Problem, TeamError
 from harness.team.interpolation import Variables
-from harness.team.nodes import Entry, Mapping, Mark, Node, Scalar, Sequence, mapping_at, text_in
+from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, text_in
 from harness.team.spelling import did_you_mean, shortened
 
 _LOCAL_APIS = ("offline", "scripted")
