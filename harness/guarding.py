@@ -189,16 +189,22 @@ class GuardedModel:
 
 
 def redacted_message(message: Message, redactor: Redactor) -> Message:
-    """Return the message without secrets; the same object if it holds none."""
+    """Return the message without secrets; the same object if it holds none.
+
+    Thinking that holds one goes whole: its provider takes it back as it was, or not at all.
+    """
     parts = tuple(_redacted_part(part, redactor) for part in message.parts)
     if all(new is old for new, old in zip(parts, message.parts, strict=True)):
         return message
-    return replace(message, parts=parts)
+    return replace(message, parts=tuple(part for part in parts if part is not None))
 
 
-def _redacted_part(part: Part, redactor: Redactor) -> Part:
+def _redacted_part(part: Part, redactor: Redactor) -> Part | None:
     match part:
-        case Text() | Reasoning() | ToolResult():
+        case Reasoning():
+            clean = redactor.text(part.text) is part.text and redactor.text(part.payload) is part.payload
+            return part if clean else None
+        case Text() | ToolResult():
             text = redactor.text(part.text)
             return part if text is part.text else replace(part, text=text)
         case ToolCall():

@@ -14,6 +14,7 @@ from harness.models.encoding import encode_json
 
 _NOT_IN_WIRE_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_WIRE_NAME = 64
+_MADE_UP_ID = re.compile(r"call\d{5,}")
 
 
 class JsonTranscript(ABC):
@@ -95,7 +96,10 @@ class JsonTranscript(ABC):
 
     def _add(self, message: Mapping[str, Any]) -> None:
         """Close a message: encode it, and never again."""
-        encoded = encode_json(message)
+        self._add_encoded(encode_json(message))
+
+    def _add_encoded(self, encoded: bytes) -> None:
+        """Add what is JSON already, as it is."""
         self._hash.update(encoded)
         if self._buffer:
             encoded = b"," + encoded
@@ -104,6 +108,11 @@ class JsonTranscript(ABC):
         except BufferError:
             # An abandoned request has not been sent to its end and still reads the old buffer.
             self._buffer = self._buffer + encoded
+
+
+def is_made_up(call_id: str) -> bool:
+    """Whether a call's id is one that `CallIds` made, of which the endpoint knows nothing."""
+    return _MADE_UP_ID.fullmatch(call_id) is not None
 
 
 class CallIds:

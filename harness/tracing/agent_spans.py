@@ -114,6 +114,7 @@ class AgentSpans:
     def thinking_decided(self, event: ThinkingDecided) -> None:
         """Remember how much thinking the next call asks for."""
         facts: dict[str, str | int | None] = {
+            semconv.REASONING_LEVEL: event.effort,
             semconv.THINKING_MODE: event.mode,
             semconv.THINKING_EFFORT: event.effort,
             semconv.THINKING_BUDGET: event.budget,

@@ -108,9 +108,14 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _parts(message: Message) -> list[dict[str, Any]]:
-    """Return the parts of a message; the images of a tool result follow it, each as a part."""
+    """Return the parts of a message; the images of a tool result follow it, each as a part.
+
+    Thinking that only its provider can read has no words to show, and is none.
+    """
     parts: list[dict[str, Any]] = []
     for part in message.parts:
+        if isinstance(part, Reasoning) and not part.text:
+            continue
         parts.append(_part(part))
         if isinstance(part, ToolResult):
             parts.extend(map(_part, part.images))

@@ -7,8 +7,9 @@ import jsonschema
 import pytest
 from traced_runs import Script, attributes, calls, full_run, named, spans_of
 
-from harness.messages import Message, Text, ToolCall, assistant
+from harness.messages import Message, Reasoning, Text, ToolCall, assistant
 from harness.tracing import content_capture
+from harness.tracing.content import message_json
 
 HERE = Path(__file__).parent / "semconv"
 SCHEMAS = {
@@ -45,6 +46,14 @@ def test_sealed_reasoning_is_never_written():
 
     assert "CANARY-THOUGHT" in written
     assert "CANARY-SEALED" not in written
+
+
+def test_thinking_without_words_is_not_shown_as_a_part():
+    sealed = Reasoning("", "openai", "m", '{"type":"reasoning","encrypted_content":"x"}')
+
+    shown = json.loads(message_json(Message("assistant", (sealed, Text("At line 4.")))))
+
+    assert shown["parts"] == [{"type": "text", "content": "At line 4."}]
 
 
 def chats(path: str, mode: Any) -> list[Mapping[str, Any]]:
