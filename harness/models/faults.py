@@ -23,10 +23,10 @@ from harness.errors import ContextOverflow, ModelError, ModelRejected
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _LONGEST_MESSAGE = 600
-_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error", "request_too_large")
 _NAMED_CODES = (*_OVERFLOW_CODES, "insufficient_quota")
 _OVERFLOW_WORDING = re.compile(
-    r"context[ _-]?(length|window|size)|prompt is too long|input is too long|too many (input )?tokens"
+    r"context[ _-]?(length|window|size|limit)|prompt is too long|input is too long|too many (input )?tokens"
     r"|reduce the length of|input token count .* exceeds|request too large",
     re.IGNORECASE,
 )
