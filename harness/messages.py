@@ -24,6 +24,16 @@ EARLIER = "[Earlier in this session]"
 """Begins the tasks of earlier runs that a run of the same session is told about."""
 
 
+BRIEF = "# Brief"
+"""Begins what a sub-agent is asked, in the words of another model."""
+
+WORK = "The agent's task:"
+"""Begins what a model is to sum up."""
+
+MADE_BY_MODELS = (BRIEF, WORK)
+"""How a first message begins that models had a hand in, and not the user alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Plain text."""
