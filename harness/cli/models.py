@@ -34,6 +34,7 @@ EXAMPLES = {
     "mistral": "mistral-small-latest",
     "groq": "openai/gpt-oss-120b",
     "xai": "grok-4.3",
+    "zai": "glm-5.1",
     "litellm": "gpt-5.2",
     "llama.cpp": "Qwen3-8B",
     "ollama": "qwen3:8b",

@@ -31,6 +31,7 @@ Dialect = Literal[
     "kimi",
     "openrouter",
     "litellm",
+    "zai",
 ]
 
 
