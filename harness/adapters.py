@@ -126,7 +126,8 @@ def profile_for(spec: ModelSpec) -> Profile:
     }
     if said.thinking is not None:
         told: dict[str, Any] = said.thinking.model_dump(exclude_unset=True)
-        changed["thinking"] = ThinkingOptions(**{**told, "efforts": tuple(told.get("efforts", ()))})
+        told["efforts"] = tuple(told.get("efforts", ()))
+        changed["thinking"] = ThinkingOptions(**told)
     return replace(profile, **changed, family=profile.family or (spec.model or "" if changed else ""))
 
 

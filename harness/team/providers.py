@@ -74,7 +74,9 @@ PROVIDERS: dict[str, Provider] = {
     ),
     "groq": _chat("https://api.groq.com/openai/v1", "GROQ_BASE_URL", "GROQ_API_KEY", known_as="groq"),
     "xai": _chat("https://api.x.ai/v1", "XAI_BASE_URL", "XAI_API_KEY", known_as="x_ai"),
-    "zai": _chat("https://api.z.ai/api/paas/v4", "ZAI_BASE_URL", "ZAI_API_KEY", "ZHIPU_API_KEY", dialect="zai"),
+    "zai": _chat(
+        "https://api.z.ai/api/paas/v4", "ZAI_BASE_URL", "ZAI_API_KEY", "ZHIPU_API_KEY", dialect="zai"
+    ),
     "litellm": _local("http://127.0.0.1:4000/v1", "LITELLM_BASE_URL", "LITELLM_API_KEY", "litellm"),
     "llama.cpp": _local("http://127.0.0.1:8080/v1", "LLAMA_CPP_BASE_URL", "LLAMA_API_KEY", "llama.cpp"),
     "ollama": _local("http://127.0.0.1:11434", "OLLAMA_HOST", "OLLAMA_API_KEY", "ollama"),

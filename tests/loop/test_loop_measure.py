@@ -128,3 +128,20 @@ def test_our_count_of_what_the_provider_counts_is_the_inverse(reported: int, cou
     assert measure.theirs(counted) == measure.reported
     assert measure.theirs(measure.ours(tokens)) <= max(tokens, measure.theirs(0)) + 1
     assert counted / 2 - 1 <= measure.reported <= counted * 2 + 2_001
+
+
+class Unknown(ScriptedModel):
+    """A scripted model of which something is taken for granted."""
+
+    assumed = "the model of this test is of no known family"
+
+
+async def test_what_is_assumed_of_a_model_is_noted_once_in_its_run(run_team: RunTeam):
+    run = await run_team(
+        "agents: {lead: {instructions: Look., tools: [desk]}}",
+        desk=[look],
+        lead=Unknown(calls("desk.look", page=1), says("Done.")),
+    )
+
+    assert run.result.notes == (Unknown.assumed,)
+    assert [event.notes for event in run.all(ModelCallFinished)] == [(Unknown.assumed,), ()]

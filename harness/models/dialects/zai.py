@@ -23,7 +23,9 @@ def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
     fields: dict[str, Any] = {"thinking": {"type": "enabled", **profile.preserve}}
     if asked.effort is None:
         return asked.plan(fields, "soft", "no effort is asked for")
-    return asked.plan({**fields, "reasoning_effort": asked.effort}, "soft", "an effort is a wish, not a limit")
+    return asked.plan(
+        {**fields, "reasoning_effort": asked.effort}, "soft", "an effort is a wish, not a limit"
+    )
 
 
 DIALECT = Dialect(provider="z_ai", plan=_plan, reasoning_field="reasoning_content")
