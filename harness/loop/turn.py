@@ -140,6 +140,8 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
 def _check_room(agent: AgentRun, turn: int, input_tokens: int, expected: int) -> None:
     """Refuse a request that does not fit, or did not fit when the record was made.
 
+    One that is too large by one count only is sent: its provider knows.
+
     Raises:
         ContextOverflow: It is too large for the model's window.
     """
@@ -148,7 +150,7 @@ def _check_room(agent: AgentRun, turn: int, input_tokens: int, expected: int) ->
     most = agent.room.window if agent.room is not None else model.context_window
     refused = agent.state.refused_tokens if agent.room is not None else None
     holds = f"the window of {agent.path} holds about {expected:,} tokens"
-    if overflow is None and most is not None and expected > most:
+    if overflow is None and most is not None and min(input_tokens, expected) > most:
         whose = "the team file allows" if most != model.context_window else f"{model.name} takes"
         overflow = f"{holds}; {whose} {most:,}"
     elif overflow is None and refused is not None and input_tokens >= refused:

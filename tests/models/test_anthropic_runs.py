@@ -212,7 +212,7 @@ async def test_a_window_that_was_changed_takes_only_thinking_along_that_is_still
     tmp_path: Path, model: str
 ):
     """Old results are left out of the window, so that what stands before later thinking is not the same."""
-    context = "{window: 7k, compact_at: 0.5, target: 0.4, strategies: [{clear_results: {keep: 1}}]}"
+    context = "{window: 6k, compact_at: 0.6, target: 0.4, strategies: [{clear_results: {keep: 1}}]}"
     thinking = MANUAL if model == "claude-haiku-4-5" else ADAPTIVE
     async with (
         reading(tmp_path, model=model, thinking=thinking, context=context) as scene,
