@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from harness.messages import Usage
 
 _LARGEST_RATIO = 2.0
-"""The most, and by its inverse the least, that a provider is believed to count for one token of ours."""
+"""The most that a provider is believed to count for one token of ours."""
+_SMALLEST_RATIO = 0.75
+"""The least: a window that is taken for smaller than it is may be cut off without a word."""
 _PRIOR = 2_000
 """Tokens in which both are taken to agree before anything is known, so that a template says little of the rest."""
 _TEMPLATE = 2_000
@@ -34,11 +36,11 @@ class Measure:
     @property
     def ratio(self) -> float:
         """What it counts for one token of ours that is new."""
-        return min(_LARGEST_RATIO, max(1 / _LARGEST_RATIO, self.news[0] / self.news[1]))
+        return min(_LARGEST_RATIO, max(_SMALLEST_RATIO, self.news[0] / self.news[1]))
 
     def after(self, reported: int, counted: int) -> Measure:
         """Return the measure once a request was counted: `reported` by the provider, `counted` by us."""
-        believed = min(counted * _LARGEST_RATIO + _TEMPLATE, max(counted / _LARGEST_RATIO, reported))
+        believed = min(counted * _LARGEST_RATIO + _TEMPLATE, max(counted * _SMALLEST_RATIO, reported))
         news = self.news
         if counted > self.covered and believed > self.reported:
             news = (news[0] + round(believed) - self.reported, news[1] + counted - self.covered)
