@@ -40,7 +40,7 @@ def test_a_file_is_checked_and_asks_for_nothing_that_is_refused(
 
 
 def test_the_table_of_thinking_is_what_the_code_says():
-    """Mend it with: python -m tests.examples.test_models"""
+    """Mend it with: python -m tests.examples.test_model_files"""
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
 
     assert readme.partition(BEGIN)[2].partition(END)[0] == thinking_table()
