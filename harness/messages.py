@@ -206,5 +206,18 @@ class Usage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ThinkingCut:
+    """How a reply came about whose thinking the harness ended."""
+
+    tokens: int
+    """What was thought until then, by our count."""
+    then: Literal["continued", "asked-without", "asked-for-call"]
+    """The model went on from what it had thought; or was asked again, without thinking or for a tool call."""
+    forced: str = ""
+    """What the harness wrote at the end of the reply's first reasoning to end it. The model did not say it, so
+    whoever trains on the reply masks it."""
+
+
 StopReason = Literal["end", "tool_calls", "length", "refusal"]
 """Why a model stopped writing."""

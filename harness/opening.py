@@ -21,6 +21,7 @@ from harness.messages import Message
 from harness.models.port import Model
 from harness.run import RunResult
 from harness.team import NETWORK_APIS, Team, TeamSpec, load_team
+from harness.thinking_plans import thinking_plans
 from harness.tools.port import Toolset
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ async def open_harness(
         loaded = load_team(team, overrides=chosen, servers=server_names(toolsets))
     _check_prices(loaded.spec)
     given = models or {}
+    by_agent = build_models(loaded.spec, given)
+    thinking_plans(loaded, by_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         journal = _journal(store)
         if journal is not store:
             stack.push_async_callback(journal.close)
-        by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
         tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)

@@ -20,7 +20,7 @@ from harness.models.port import TextDelta, ThinkingDelta
 from harness.models.profiles import Profile
 from harness.models.replies import CallDraft, Reply
 from harness.models.soft_switches import restored
-from harness.models.think_tags import TagStream, split_thinking
+from harness.models.think_tags import Opened, TagStream, split_thinking
 
 _MOST_TOKENS = 1_000_000_000
 _SAID = ("text", "summary", "thinking")
@@ -45,12 +45,19 @@ class Speaker:
         """Whether the content may hold its thinking."""
         return self.dialect.tags_in_content and not self.profile.thinking.never
 
+    @property
+    def opened(self) -> Opened:
+        """Whether its prompts open a block of thinking."""
+        return "yes" if self.profile.thinking.always else "maybe"
+
 
 @dataclass(slots=True)
 class ReplyDraft:
     """One reply while it is read."""
 
     speaker: Speaker
+    opened: Opened
+    """Whether the prompt opened a block of thinking."""
     texts: list[str] = field(default_factory=list[str])
     reasoning: list[str] = field(default_factory=list[str])
     payload: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -90,7 +97,7 @@ class ReplyDraft:
         speaker, parts = self.speaker, list[Text | Reasoning | CallDraft]()
         thought, text = "".join(self.reasoning), "".join(self.texts)
         if speaker.tags:
-            opened = "no" if thought else "yes" if speaker.profile.thinking.always else "maybe"
+            opened = "no" if thought else self.opened
             tagged, text = split_thinking(text, opened=opened, cut=self.finish_reason == "length")
             thought = thought or tagged
         if thought or self.payload:
@@ -135,7 +142,7 @@ def read_reply(body: bytes, speaker: Speaker) -> Reply:
     message = _object(choices[0].get("message"))
     if not message:
         raise TransientFault("the endpoint answered with a choice that holds no message")
-    draft = ReplyDraft(speaker, finish_reason=_text(choices[0].get("finish_reason")))
+    draft = ReplyDraft(speaker, speaker.opened, finish_reason=_text(choices[0].get("finish_reason")))
     draft.take_document(document)
     draft.take_message(message)
     for call in _objects(message.get("tool_calls")):
@@ -148,10 +155,10 @@ def read_reply(body: bytes, speaker: Speaker) -> Reply:
 class StreamedReply:
     """Puts a reply together from the events of a stream."""
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: Speaker, *, opened: Opened | None = None) -> None:
         self._speaker = speaker
-        self._draft = ReplyDraft(speaker)
-        self._tags = TagStream(opened=speaker.profile.thinking.always) if speaker.tags else None
+        self._draft = ReplyDraft(speaker, opened or speaker.opened)
+        self._tags = TagStream(opened=self._draft.opened == "yes") if speaker.tags else None
         self._calls: dict[int, CallDraft] = {}
         self._seen_choice = False
         self.done = False

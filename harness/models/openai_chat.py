@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, cast
 
@@ -27,6 +28,7 @@ from harness.messages import (
     ToolResult,
 )
 from harness.models.chat_replies import Speaker, StreamedReply, read_reply
+from harness.models.cutting import Continuation, held
 from harness.models.dialects import dialect
 from harness.models.encoding import encode_json
 from harness.models.endpoint import Endpoint
@@ -106,11 +108,18 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def head(self, tools: Sequence[ToolDefinition]) -> bytes:
         """See `WireModel`."""
+        return self._head(tools, stream=self.endpoint.stream)
+
+    def streaming_head(self, tools: Sequence[ToolDefinition]) -> bytes:
+        """See `WireModel`."""
+        return self._head(tools, stream=True)
+
+    def _head(self, tools: Sequence[ToolDefinition], *, stream: bool) -> bytes:
         endpoint = self.endpoint
-        fields: dict[str, Any] = {"model": endpoint.model, "stream": endpoint.stream}
+        fields: dict[str, Any] = {"model": endpoint.model, "stream": stream}
         if tools:
             fields["tools"] = [_wire_tool(definition) for definition in tools]
-        if endpoint.stream:
+        if stream:
             fields["stream_options"] = {"include_usage": True}
         if endpoint.temperature is not None:
             fields["temperature"] = endpoint.temperature
@@ -150,9 +159,26 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         """See `WireModel`."""
         return StreamedReply(self._speaker)
 
+    def reader_of_rest(self) -> StreamReader:
+        """See `WireModel`."""
+        return StreamedReply(self._speaker, opened="no")
+
     def plan_thinking(self, thinking: Thinking) -> ThinkingPlan:
         """See `harness.models.port.plan_thinking`."""
-        return self._dialect.plan(thinking, self.endpoint.profile)
+        speaks, profile = self._dialect, self.endpoint.profile
+        if speaks.reasoning_field or speaks.tags_in_content or profile.reasoning_field:
+            return held(thinking, lambda asked: speaks.plan(asked, profile))
+        plan = speaks.plan(thinking, profile)
+        # Should it show its thinking after all, as servers of unknown kind do, it is ended as well.
+        return replace(plan, cut_at=thinking.budget) if self.endpoint.stream else plan
+
+    def continuation(self, text: str) -> Continuation | None:
+        """See `WireModel`."""
+        speaks = self._dialect
+        if speaks.continuation is None:
+            return None
+        mark = {speaks.prefix_mark: True} if speaks.prefix_mark else {}
+        return Continuation({"role": "assistant", "content": text, **mark}, speaks.continuation)
 
     def _sampling(self, transcript: ChatTranscript, options: CallOptions) -> dict[str, Any]:
         """Return what the makers say to sample with in this mode of thinking, where the team says nothing."""

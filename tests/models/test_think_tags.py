@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from harness.messages import Reasoning, ToolCall, user
 from harness.models.chat_replies import Speaker, StreamedReply, read_reply
 from harness.models.dialects import dialect
-from harness.models.port import ModelResponse, TextDelta
+from harness.models.port import CallOptions, ModelResponse, TextDelta
 from harness.models.profiles import UNKNOWN, Profile
 from harness.models.replies import Reply
-from harness.models.thinking import ThinkingOptions
+from harness.models.thinking import Thinking, ThinkingOptions
 from tests.models.server import answer, event_stream, fault_server
 from tests.models.test_openai_chat import ask, reply, wire_call
 
@@ -160,3 +160,21 @@ async def test_a_streamed_block_goes_back_as_reasoning():
         "content": "Yes.",
         "reasoning_content": "Hm.",
     }
+
+
+async def test_a_reply_that_goes_on_after_its_thinking_was_ended_is_no_thinking():
+    """The template opened the block, the server has no parser: the thinking comes as content, and so does the answer."""
+
+    def content(text: str) -> bytes:
+        return b"data: " + orjson.dumps({"choices": [{"delta": {"content": text}}]}) + b"\n\n"
+
+    long = [content(f"word {number}, ") for number in range(400)]
+    said = [content(f"fact {number}, ") for number in range(400)]
+    end = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    options = CallOptions(thinking=Thinking("on", budget=100))
+    async with fault_server(event_stream(*long, end), event_stream(*said, end)) as server:
+        response = await ask(server, user("x"), dialect="vllm", profile=ALWAYS, options=options, stream=True)
+
+    assert server.requests[1].json["messages"][-1]["content"].startswith("<think>\nword 0, word 1, ")
+    assert response.message.text.startswith("fact 0, ")
+    assert response.message.text.endswith("fact 399, ")

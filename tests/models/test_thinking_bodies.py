@@ -17,7 +17,7 @@ from harness.models.port import CallOptions
 from harness.models.profiles import UNKNOWN, Profile
 from harness.models.thinking import Thinking, ThinkingOptions, ThinkingUnsupported
 from harness.team.model_specs import Dialect, ThinkingSpec, as_thinking
-from tests.models.server import answer, fault_server
+from tests.models.server import answer, event_stream, fault_server
 from tests.models.test_openai_chat import ask, reply
 
 pytestmark = pytest.mark.anyio
@@ -230,7 +230,9 @@ def refusal_of(name: Dialect, family: str, setting: str) -> str:
     return expected if isinstance(expected, str) else ""
 
 
-ROWS: list[tuple[Dialect, str, str]] = [(name, family, setting) for (name, family), row in TABLE.items() for setting in row]
+ROWS: list[tuple[Dialect, str, str]] = [
+    (name, family, setting) for (name, family), row in TABLE.items() for setting in row
+]
 
 
 @pytest.fixture
@@ -356,6 +358,18 @@ async def test_qwen_is_sampled_as_the_mode_wants_it_as_far_as_the_server_hears(n
     )
     sampled = {key: value for key, value in sent.items() if key in SAMPLES["on"]}
     assert sampled == {"temperature": SAMPLES[mode]["temperature"], "top_p": SAMPLES[mode]["top_p"], **top_k}
+
+
+async def test_a_model_that_is_asked_again_without_thinking_is_sampled_so():
+    thoughts = b'data: {"choices": [{"delta": {"reasoning": "word and "}}]}\n\n' * 400
+    profile = replace(FAMILIES["qwen3"], sampling=SAMPLES)
+    options = CallOptions(thinking=Thinking("on", budget=100, allow_degraded=True))
+    async with fault_server(event_stream(thoughts), answer(reply("Yes."))) as server:
+        response = await ask(server, user("x"), dialect="ollama", profile=profile, options=options)
+
+    first, second = (request.json for request in server.requests)
+    assert (first["temperature"], second["temperature"]) == (0.6, 0.7)
+    assert (second["reasoning_effort"], response.message.text) == ("none", "Yes.")
 
 
 async def test_what_the_team_says_of_sampling_comes_first():
