@@ -38,7 +38,7 @@ def look(page: int) -> str:
 
 @pytest.mark.parametrize(
     ("limit", "reached"),
-    [("turns: 3", ("turns", 3)), ("tokens: 3100", ("tokens", 3100)), ("usd: 0.003", ("usd", 0.003))],
+    [("turns: 3", ("turns", 3)), ("tokens: 3500", ("tokens", 3500)), ("usd: 0.0035", ("usd", 0.0035))],
 )
 async def test_the_runs_own_limit_ends_it_with_what_it_has(
     run_team: RunTeam, limit: str, reached: tuple[str, float]

@@ -99,6 +99,7 @@ def test_a_chat_span_tells_the_request_the_response_and_the_window():
         "gen_ai.usage.input_tokens": 100,
         "gen_ai.usage.output_tokens": 10,
         "gen_ai.usage.cache_read.input_tokens": 40,
+        "gen_ai.usage.cache_write.input_tokens": 8,
         "gen_ai.usage.reasoning.output_tokens": 5,
         "harness.run.id": RUN,
         "harness.agent.path": "lead",

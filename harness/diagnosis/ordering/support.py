@@ -79,11 +79,20 @@ def _first_shown_later(case: AgentCase, call: Call, value: str) -> Entry | None:
     return None
 
 
+_HANDS_IN = frozenset({"report", "answer"})
+"""The harness's own tools in which an agent hands in what it made, quotes and their lines included."""
+
+
 def unsupported_arguments(case: AgentCase) -> Iterable[Finding]:
-    """Yield calls with an identifier that nothing the agent was told or shown supports."""
+    """Yield calls with an identifier that nothing the agent was told or shown supports.
+
+    What an agent of ours hands in is none: its quotes are held against what was read when they come.
+    """
     seen: set[tuple[str, str]] = set()
     made: set[str] = set()
     for call in case.agent.calls():
+        if case.case.record.ours and call.tool in _HANDS_IN:
+            continue
         for path, value in case.asked[call.key].identifiers.items():
             if (call.tool, value) in seen or value in made or _may_be_right(call, path, value):
                 continue
