@@ -191,11 +191,14 @@ class GuardedModel:
 def redacted_message(message: Message, redactor: Redactor) -> Message:
     """Return the message without secrets; the same object if it holds none.
 
-    Thinking that holds one goes whole: its provider takes it back as it was, or not at all.
+    Thinking that holds one goes whole, with all other thinking of the message: its provider takes it back as
+    it was, or not at all.
     """
     parts = tuple(_redacted_part(part, redactor) for part in message.parts)
     if all(new is old for new, old in zip(parts, message.parts, strict=True)):
         return message
+    if None in parts:
+        parts = tuple(part for part in parts if not isinstance(part, Reasoning))
     return replace(message, parts=tuple(part for part in parts if part is not None))
 
 

@@ -23,10 +23,10 @@ from harness.errors import ContextOverflow, ModelError, ModelRejected
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _LONGEST_MESSAGE = 600
-_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error")
+_OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error", "request_too_large")
 _NAMED_CODES = (*_OVERFLOW_CODES, "insufficient_quota")
 _OVERFLOW_WORDING = re.compile(
-    r"context[ _-]?(length|window|size)|prompt is too long|input is too long|too many (input )?tokens"
+    r"context[ _-]?(length|window|size|limit)|prompt is too long|input is too long|too many (input )?tokens"
     r"|reduce the length of|input token count .* exceeds|request too large",
     re.IGNORECASE,
 )
@@ -58,6 +58,8 @@ def fault_of(
     600 characters; whoever shows the text must still remove secrets from it.
     """
     code, message = _server_words(body)
+    if delay := _retry_delay(body):
+        headers = {"Retry-After": delay}
     said = f"HTTP {status}: {message}" if message else f"HTTP {status}"
     if code in _OVERFLOW_CODES or (status in (400, 413, 422) and _OVERFLOW_WORDING.search(message)):
         return ContextOverflow(f"the request does not fit into the context window of {place} ({said})")
@@ -91,7 +93,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 def _server_words(body: bytes) -> tuple[str, str]:
     """Return the error code and the message of an error body, each possibly empty."""
     try:
-        document: Any = orjson.loads(body)
+        document = _document(body)
     except orjson.JSONDecodeError:
         return "", _one_line(body.decode("utf-8", "replace"))
     whole = body.decode("utf-8", "replace")
@@ -104,6 +106,24 @@ def _server_words(body: bytes) -> tuple[str, str]:
     message: Any = fields.get("message") or fields.get("detail")
     code = next((name for name in (fields.get("code"), fields.get("type")) if name in _NAMED_CODES), "")
     return code, _one_line(message if isinstance(message, str) else whole)
+
+
+def _retry_delay(body: bytes) -> str:
+    """Return the seconds that Google's `RetryInfo` asks for, which come in the body and in no header."""
+    try:
+        details: Any = _document(body)["error"]["details"]
+        delays = [detail["retryDelay"] for detail in details if "retryDelay" in detail]
+        return str(delays[0]).removesuffix("s") if delays else ""
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        return ""
+
+
+def _document(body: bytes) -> Any:
+    """Return what an error body holds; Google's streams put it into a list of one."""
+    document: Any = orjson.loads(body)
+    if isinstance(document, list) and document:
+        return cast("list[Any]", document)[0]
+    return cast("Any", document)
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from harness.models.encoding import encode_json
 
 _NOT_IN_WIRE_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_WIRE_NAME = 64
+_MADE_UP_ID = re.compile(r"call\d{5,}")
 
 
 class JsonTranscript(ABC):
@@ -107,6 +108,11 @@ class JsonTranscript(ABC):
         except BufferError:
             # An abandoned request has not been sent to its end and still reads the old buffer.
             self._buffer = self._buffer + encoded
+
+
+def is_made_up(call_id: str) -> bool:
+    """Whether a call's id is one that `CallIds` made, of which the endpoint knows nothing."""
+    return _MADE_UP_ID.fullmatch(call_id) is not None
 
 
 class CallIds:

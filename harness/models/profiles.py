@@ -39,6 +39,10 @@ class Profile:
     template leaves earlier thinking out then, so that the server's cache no longer fits."""
     fixed_sampling: bool = False
     """Whether a temperature is refused or not heard."""
+    forced_calls: bool = True
+    """Whether a tool call may be demanded of it (`tool_choice: required`)."""
+    reasoning_bound: bool = False
+    """Whether the endpoint refuses reasoning once anything before it has changed."""
 
     @property
     def assumed(self) -> str:

@@ -77,6 +77,12 @@ class ThinkingOptions:
     """Whether it thinks whatever it is told."""
     never: bool = False
     """Whether it never thinks."""
+    adaptive: bool = False
+    """Whether it can be left to the model how much it thinks."""
+    by_default: bool = False
+    """Whether it thinks when nothing is said of it."""
+    off_as: str = ""
+    """What its API calls thinking turned off, where that is not the usual word."""
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     assert server.requests[0].json == {...}
 
 Each request takes the next script. A script is bytes to send, or a list of steps: bytes, `Pause`,
-`Reset` (a TCP reset), `Hang` (silence until the client gives up), `Close`.
+`Reset` (a TCP reset), `Hang` (silence until the client gives up), `Close`; or a function that makes one
+of the request.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -90,7 +91,7 @@ def event_stream(*chunks: bytes, end: bool = True) -> list[Step]:
 
 
 @asynccontextmanager
-async def fault_server(*scripts: Script) -> AsyncIterator[FaultServer]:
+async def fault_server(*scripts: Script | Callable[[Request], Script]) -> AsyncIterator[FaultServer]:
     """Serve `scripts` in order, one per request; a request beyond the last one gets HTTP 418."""
     state = FaultServer("")
     left = list(scripts)
@@ -109,7 +110,7 @@ async def fault_server(*scripts: Script) -> AsyncIterator[FaultServer]:
                 state.most_at_once = max(state.most_at_once, active)
                 script = left.pop(0) if left else answer({"error": "the script is over"}, status=418)
                 try:
-                    if not await _play(script, reader, writer):
+                    if not await _play(script(request) if callable(script) else script, reader, writer):
                         return
                 finally:
                     active -= 1
