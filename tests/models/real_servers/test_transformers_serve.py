@@ -99,8 +99,7 @@ async def test_a_run_comes_to_an_end_and_counts_as_the_server_does(
 ):
     ran = await run(server, tmp_path, stream=stream, more=more)
 
-    assert (ran.result.error, ran.first.error) == ("", "")
-    assert ran.result.stop_reason in ("done", "turns")
+    assert (ran.result.stop_reason, ran.first.error) == ("limit", "")
     assert (ran.first.stop_reason, ran.first.model) == ("length", MODEL)
     assert (ran.first.usage.output_tokens, ran.first.usage.estimated) == (LONGEST, False)
     assert ran.first.usage.input_tokens > 0
@@ -134,6 +133,6 @@ async def test_a_field_the_server_does_not_know_is_refused_with_its_own_words(se
     async with harness.open(file, store=tmp_path / "runs") as team:
         result = await team.run("Look at everything.")
 
-    assert result.stop_reason == "error"
+    assert result.stop_reason == "failed"
     assert "422" in result.error
     assert "top_k" in result.error
