@@ -32,7 +32,7 @@ model_list:
       api_key: none
       mock_response: ""
       mock_tool_calls:
-        - {{id: call_1, type: function, function: {{name: desk_look, arguments: '{{"place": "the tower"}}'}}}}
+        - {{id: call_1, type: function, function: {{name: desk__look, arguments: '{{"place": "the tower"}}'}}}}
   - model_name: translated
     litellm_params: {{model: together_ai/mocked, api_base: "{url}/v1", api_key: {key}}}
   - model_name: translated-calling
