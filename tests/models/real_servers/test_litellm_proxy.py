@@ -2,13 +2,16 @@
 
 `mocked` is answered by the route that was asked. `translated` goes through the proxy once more: what it is
 asked in one API becomes Chat Completions, and the answer, whole or in pieces, comes back in the API of the asking.
+So does what `thinker` says, an upstream of ours that thinks and calls a tool, which made-up answers cannot.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +19,9 @@ import pytest
 import harness
 from harness import FunctionToolset, RunResult
 from harness.events import ModelCallFinished, ToolCallFinished
+from harness.messages import Reasoning
 from tests.models.real_servers.started import free_port, interpreter, served
+from tests.models.real_servers.upstream import ANSWER, ARGUMENTS, THOUGHT, upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -25,18 +30,13 @@ SAID = "The tower is 324 m high."
 CONFIG = """\
 model_list:
   - model_name: mocked
+    litellm_params: {{model: openai/gpt-5, api_key: none, mock_response: {said}}}
+  - model_name: older
     litellm_params: {{model: openai/gpt-4o, api_key: none, mock_response: {said}}}
-  - model_name: calling
-    litellm_params:
-      model: openai/gpt-4o
-      api_key: none
-      mock_response: ""
-      mock_tool_calls:
-        - {{id: call_1, type: function, function: {{name: desk__look, arguments: '{{"place": "the tower"}}'}}}}
   - model_name: translated
     litellm_params: {{model: together_ai/mocked, api_base: "{url}/v1", api_key: {key}}}
-  - model_name: translated-calling
-    litellm_params: {{model: together_ai/calling, api_base: "{url}/v1", api_key: {key}}}
+  - model_name: thinker
+    litellm_params: {{model: together_ai/thinker, api_base: "{upstream}", api_key: none}}
 general_settings: {{master_key: {key}}}
 """
 TEAM = """\
@@ -45,10 +45,10 @@ name: real
 entry: lead
 models:
   default:
-    {{api: {api}, base_url: "{url}/v1", model: {model}, api_key: {key}, stream: {stream}, max_tokens: 100,
+    {{api: {api}, base_url: "{url}/v1", model: {model}, api_key: {key}, stream: {stream}, max_tokens: 8k,
      retries: 0}}
 agents:
-  lead: {{instructions: Look about., tools: [desk], limits: {{turns: 2}}{more}}}
+  lead: {{instructions: Look about., tools: [desk], limits: {{turns: 4}}{more}}}
 """
 APIS = ["openai-chat, dialect: litellm", "openai-responses", "anthropic"]
 
@@ -58,25 +58,28 @@ def look(place: str) -> str:
     return f"nothing at {place}"
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy, and what it asked of what stands behind it."""
+
+    url: str
+    asked: list[dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     python = interpreter(
         "litellm", needs=("litellm", "fastapi", "uvicorn", "apscheduler"), install="'litellm[proxy]'"
     )
-    folder, port = tmp_path_factory.mktemp("litellm"), free_port()
+    folder, port, asked = tmp_path_factory.mktemp("litellm"), free_port(), list[dict[str, Any]]()
     config = folder / "config.yaml"
-    config.write_text(CONFIG.format(said=SAID, key=KEY, url=f"http://127.0.0.1:{port}"))
-    command = [
-        Path(python).with_name("litellm"),
-        "--config",
-        config,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    with served(command, port, folder, health="/health/liveliness") as url:
-        yield url
+    script = Path(python).with_name("litellm")
+    with upstream(asked) as behind:
+        url = f"http://127.0.0.1:{port}"
+        config.write_text(CONFIG.format(said=SAID, key=KEY, url=url, upstream=behind))
+        command = [script, "--config", config, "--host", "127.0.0.1", "--port", str(port)]
+        with served(command, port, folder, health="/health/liveliness") as url:
+            yield Proxy(url, asked)
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,10 @@ class Ran:
 
 
 async def run(
-    proxy: str, folder: Path, api: str, model: str, *, stream: str = "false", key: str = KEY, more: str = ""
+    proxy: Proxy, folder: Path, api: str, model: str, *, stream: str = "false", key: str = KEY, more: str = ""
 ) -> Ran:
     file = folder / "team.yaml"
-    file.write_text(TEAM.format(api=api, url=proxy, model=model, key=key, stream=stream, more=more))
+    file.write_text(TEAM.format(api=api, url=proxy.url, model=model, key=key, stream=stream, more=more))
     toolset = FunctionToolset("desk", look, effect="read")
     with anyio.fail_after(120):
         async with harness.open(file, store=folder / "runs", toolsets=[toolset]) as team:
@@ -111,7 +114,7 @@ async def run(
     ("model", "stream"), [("mocked", "false"), ("translated", "false"), ("translated", "true")]
 )
 async def test_an_answer_arrives_with_its_count_and_its_end(
-    proxy: str, tmp_path: Path, api: str, model: str, stream: str
+    proxy: Proxy, tmp_path: Path, api: str, model: str, stream: str
 ):
     ran = await run(proxy, tmp_path, api, model, stream=stream)
 
@@ -125,30 +128,51 @@ async def test_an_answer_arrives_with_its_count_and_its_end(
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("stream", ["false", "true"])
-async def test_a_call_and_its_result_go_through_the_proxy(proxy: str, tmp_path: Path, api: str, stream: str):
-    ran = await run(proxy, tmp_path, api, "translated-calling", stream=stream)
+async def test_thinking_and_a_call_come_back_and_the_result_goes_out(
+    proxy: Proxy, tmp_path: Path, api: str, stream: str
+):
+    proxy.asked.clear()
 
-    assert [reply.error for reply in ran.replies] == ["", ""]
-    assert [reply.stop_reason for reply in ran.replies] == ["tool_calls", "tool_calls"]
-    assert [call.result.text for call in ran.calls] == ["nothing at the tower"] * 2
-    assert ran.result.stop_reason == "limit"
+    ran = await run(proxy, tmp_path, api, "thinker", stream=stream)
+
+    assert (ran.result.error, ran.result.output) == ("", ANSWER)
+    assert [reply.stop_reason for reply in ran.replies] == ["tool_calls", "end"]
+    assert [reply.usage.estimated for reply in ran.replies] == [False, False]
+    assert [reply.usage.input_tokens for reply in ran.replies] == [40, 40]
+    assert [call.outcome for call in ran.calls] == ["ok"]
+    first = ran.replies[0].message
+    assert first is not None
+    assert [part.text for part in first.parts if isinstance(part, Reasoning)] == [THOUGHT]
+    call, result = proxy.asked[-1]["messages"][-2:]
+    assert json.loads(call["tool_calls"][0]["function"]["arguments"]) == json.loads(ARGUMENTS)
+    assert result["tool_call_id"] == call["tool_calls"][0]["id"]
+    assert result["content"] == "nothing at the tower"
 
 
 @pytest.mark.parametrize("api", APIS)
-@pytest.mark.parametrize("more", ["{mode: on, effort: low}", "off"])
-async def test_what_is_said_of_thinking_is_taken(proxy: str, tmp_path: Path, api: str, more: str):
-    ran = await run(proxy, tmp_path, api, "mocked", more=f", thinking: {more}")
+@pytest.mark.parametrize("thinking", ["{mode: on, effort: low}", "off"])
+async def test_what_is_said_of_thinking_is_taken(proxy: Proxy, tmp_path: Path, api: str, thinking: str):
+    ran = await run(proxy, tmp_path, api, "mocked", more=f", thinking: {thinking}")
 
     assert (ran.result.error, ran.result.output) == ("", SAID)
+
+
+async def test_thinking_that_the_model_behind_does_not_know_is_refused_in_the_words_of_the_proxy(
+    proxy: Proxy, tmp_path: Path
+):
+    ran = await run(proxy, tmp_path, APIS[0], "older", more=", thinking: {effort: low}")
+
+    assert ran.result.stop_reason == "failed"
+    assert "reasoning_effort" in ran.result.error
 
 
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("stream", ["false", "true"])
 async def test_a_key_that_the_proxy_does_not_know_ends_the_run_at_once(
-    proxy: str, tmp_path: Path, api: str, stream: str
+    proxy: Proxy, tmp_path: Path, api: str, stream: str
 ):
     ran = await run(proxy, tmp_path, api, "mocked", stream=stream, key="sk-another")
 
-    assert ran.result.stop_reason == "failed"
+    assert (ran.result.stop_reason, len(ran.replies)) == ("failed", 1)
+    assert "HTTP 40" in ran.result.error
     assert "sk-another" not in ran.result.error
-    assert ran.result.error == ""
