@@ -11,7 +11,8 @@
     ├── ModelError             a model call failed and is not worth repeating
     │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
     │   ├── ModelRejected      the endpoint refused the request (4xx)
-    │   └── ContextOverflow    the request does not fit into the model's window
+    │   ├── ContextOverflow    the request does not fit into the model's window
+    │   └── ThinkingBudgetExhausted  it thought up to its budget and would not act
     ├── ToolError              a tool failed; the model sees the text and may mend it
     │   └── ToolServerError    the server behind it could not be started or was lost
     ├── RequiredServerFailed   a server the team cannot do without does not start; the run fails
@@ -111,6 +112,15 @@ class ModelRejected(ModelError):
 
 class ContextOverflow(ModelError):
     """The request does not fit into the model's context window."""
+
+
+class ThinkingBudgetExhausted(ModelError):
+    """A model thought up to its budget, and could not be brought to act after that."""
+
+    tokens: int = 0
+    """What was thought, in all attempts, by our count."""
+    requests: int = 1
+    """How many requests that were."""
 
 
 class ToolError(HarnessError):

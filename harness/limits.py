@@ -53,6 +53,9 @@ class Budget:
         """Tokens that calls under way will send, so that agents side by side do not all take the same rest."""
         self._held = 0
         """The part of it that this agent's own call under way has reserved, here and above."""
+        self._thinking_reserved = 0
+        """Thinking that calls under way may do, for the same reason."""
+        self._thinking_held = 0
         self._ended: LimitReached | None = None
         own = math.inf
         if limits.minutes is not None:
@@ -106,7 +109,7 @@ class Budget:
         """Tokens of thinking that are left here and above; None for no limit."""
         return min(
             (
-                max(0, budget.limits.thinking - budget.usage.reasoning_tokens)
+                max(0, budget.limits.thinking - budget.usage.reasoning_tokens - budget._thinking_reserved)
                 for budget in self._upwards()
                 if budget.limits.thinking is not None
             ),
@@ -117,16 +120,28 @@ class Budget:
         """Return the limit on thinking that is reached, here or above, if one is."""
         for budget in self._upwards():
             allowed = budget.limits.thinking
-            if allowed is not None and budget.usage.reasoning_tokens >= allowed:
+            if allowed is not None and budget.usage.reasoning_tokens + budget._thinking_reserved >= allowed:
                 return LimitReached("thinking", budget.scope, allowed)
         return None
 
+    def hand_out_thinking(self, tokens: int) -> None:
+        """Set thinking apart for the call that begins; what it leaves over comes back with `spend`."""
+        self._thinking_held += tokens
+        for budget in self._upwards():
+            budget._thinking_reserved += tokens
+
     @property
     def tokens_left(self) -> int | None:
-        """Tokens that are left here and above; None for no limit."""
+        """Tokens that are left here and above, but for what calls under way may think; None for no limit."""
         return min(
             (
-                max(0, budget.limits.tokens - budget.usage.total_tokens - budget._reserved)
+                max(
+                    0,
+                    budget.limits.tokens
+                    - budget.usage.total_tokens
+                    - budget._reserved
+                    - budget._thinking_reserved,
+                )
                 for budget in self._upwards()
                 if budget.limits.tokens is not None
             ),
@@ -193,7 +208,8 @@ class Budget:
     def _release(self) -> None:
         for budget in self._upwards():
             budget._reserved -= self._held
-        self._held = 0
+            budget._thinking_reserved -= self._thinking_held
+        self._held = self._thinking_held = 0
 
     def _check_turns(self, turns: int) -> None:
         if self.limits.turns is not None and turns >= self.limits.turns:

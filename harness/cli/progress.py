@@ -22,10 +22,12 @@ from harness.events import (
     DeliverableRejected,
     Event,
     LimitWasReached,
+    ModelCallFinished,
     ModelCallRetried,
     PlanCreated,
     ReplanRequested,
     RunResumed,
+    ThinkingOverran,
     ToolCallFinished,
     ToolServerFailed,
     ToolServerStarted,
@@ -37,6 +39,8 @@ from harness.models.port import TextDelta, ThinkingDelta
 from harness.run import Run
 
 REFRESH_SECONDS = 0.12
+_LAST_THOUGHT = 60
+"""Characters of an agent's thinking beside its name."""
 
 
 async def show_progress(harness: Harness, run: Run) -> None:
@@ -81,7 +85,18 @@ def describe(event: Event) -> str:
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
         case _:
-            return _describe_people(event)
+            return _describe_thinking(event) or _describe_people(event)
+
+
+def _describe_thinking(event: Event) -> str:
+    """Return one line about thinking that passed its budget, or nothing."""
+    match event:
+        case ModelCallFinished(agent=agent, cut=cut) if cut is not None:
+            return f"{agent}: its thinking was ended after {count(cut.tokens, 'token')}"
+        case ThinkingOverran(agent=agent, tokens=tokens, budget=budget):
+            return f"{agent}: thought {count(tokens, 'token')} where {budget:,} were allowed"
+        case _:
+            return ""
 
 
 def _describe_people(event: Event) -> str:
@@ -133,12 +148,17 @@ class _Picture:
         self._console = console
         self._began = time.monotonic()
         self._said: dict[str, str] = {}
+        self._thought: dict[str, str] = {}
 
     def notice(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
-        """Remember the newest progress of an agent's tool."""
+        """Remember the newest progress of an agent's tool, and the last it thought, as far as that is shown."""
         if isinstance(notice, Progress):
             share = f" {notice.done / notice.total:.0%}" if notice.total else ""
             self._said[agent] = f"{notice.tool}{share} {notice.message}"
+        elif isinstance(notice, ThinkingDelta):
+            self._thought[agent] = (self._thought.get(agent, "") + notice.text)[-_LAST_THOUGHT:]
+        else:
+            self._thought.pop(agent, None)
 
     def render(self) -> Tree:
         """Return the tree as it stands."""
@@ -177,7 +197,9 @@ class _Picture:
         doing = ""
         if agent.report is None:
             doing = (
-                "thinking" if agent.calling_model else ", ".join(tool for tool, _ in agent.running.values())
+                ": ".join(filter(None, ("thinking", self._thought.get(agent.path, ""))))
+                if agent.calling_model
+                else ", ".join(tool for tool, _ in agent.running.values())
             )
             doing = self._said.get(agent.path, doing) if agent.running else doing
         tokens = count(agent.usage.total_tokens, "token")

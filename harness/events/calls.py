@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from harness.events.values import Decision, EffectClass, QuestionKind
-from harness.messages import Image, Message, StopReason, Usage
+from harness.messages import Image, Message, StopReason, ThinkingCut, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,8 @@ class ModelCallFinished:
     notes: tuple[str, ...] = ()
     first_chunk_seconds: float | None = None
     """From the request to the first piece of the response, where it was streamed."""
+    cut: ThinkingCut | None = None
+    """Set if the harness ended the thinking at its budget; `usage` then holds both requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from harness.context.counting import message_tokens
-from harness.errors import LimitReached, ModelError
+from harness.errors import LimitReached, ModelError, ThinkingBudgetExhausted
 from harness.events import (
     AgentRunFinished,
     DeliverableRejected,
@@ -31,9 +31,9 @@ from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
 from harness.loop.room import Room
 from harness.loop.state import AgentState
-from harness.loop.thinking import IDENTICAL_CALLS
+from harness.loop.thinking import IDENTICAL_CALLS, IDLE_TURNS
 from harness.loop.turn import take_turn
-from harness.messages import Message, user
+from harness.messages import Message, Usage, user
 from harness.models.port import Model, Transcript
 from harness.permissions import Permissions
 from harness.team import ThinkingSpec
@@ -204,6 +204,7 @@ async def run_agent(agent: AgentRun) -> Report:
 
 def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report:
     state = agent.state
+    agent.budget.spend(Usage(), 0.0)  # What it set apart for a call that never ended comes back.
     report = replace(agent.deliverable.fit(report), usage=state.usage)
     recorded = agent.log.past.counts.report(agent.path)
     tokens = (
@@ -232,6 +233,8 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
         assert limit is not None
     except LimitReached as reached:
         limit = reached
+    except ThinkingBudgetExhausted as error:
+        return _unfinished(agent, stop_reason="budget_exhausted"), error
     except ModelError as error:
         return _unfinished(agent, stop_reason=f"failed: {str(error)[:300]}"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
@@ -266,7 +269,7 @@ def _settle(agent: AgentRun, reply: Message) -> None:
     if entries[-1].origin == "nudge":
         return  # The turn has already said what is wrong with the reply.
     if not reply.text.strip():
-        if entries[-2].origin == "nudge" and _is_empty(entries[-3].message):
+        if _is_stuck(agent):
             raise StuckError(f"the model {agent.model.name} gave an empty reply twice")
         agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
         return
@@ -285,12 +288,7 @@ def _break_loops(agent: AgentRun) -> None:
         StuckError: There is nobody to make a new plan.
     """
     state = agent.state
-    if (
-        agent.thinking is not None
-        and agent.thinking.mode == "auto"
-        and state.conduct.repeats == IDENTICAL_CALLS
-    ):
-        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
+    asked = len(state.replans)
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:
             continue
@@ -301,6 +299,9 @@ def _break_loops(agent: AgentRun) -> None:
         if agent.deliverable.tool() is not None and len(agent.lineage) > 1:
             raise StuckError(f"{reason}: {signature.rpartition(chr(0))[2][:300]}")
         _ask_for_another_way(agent, reason)
+    decides = agent.thinking is not None and agent.thinking.mode == "auto"
+    if decides and len(state.replans) == asked and state.conduct.repeats == IDENTICAL_CALLS:
+        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
 
 
 def _ask_for_another_way(agent: AgentRun, reason: str) -> None:
@@ -320,6 +321,16 @@ def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
         "",
     )
     return Report(status="partial" if answer else "failed", answer=answer, stop_reason=stop_reason)
+
+
+def _is_stuck(agent: AgentRun) -> bool:
+    """Whether an agent said nothing twice in a row; of one that thinks, whether it did so when told to act."""
+    before = [
+        entry.message for entry in agent.state.window.entries[-4:-1] if entry.message.role == "assistant"
+    ]
+    thinks = agent.thinking is not None and agent.thinking.mode != "off"
+    told_to_act = agent.state.conduct.think_only_turns > IDLE_TURNS or not thinks
+    return told_to_act and bool(before) and _is_empty(before[-1])
 
 
 def _is_empty(message: Message) -> bool:

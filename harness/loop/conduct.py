@@ -16,14 +16,16 @@ class Conduct:
     """Replies in a row that called no tool."""
     repeats: int = 0
     """How many turns in a row made exactly the same calls, this one included."""
-    failing_turns: int = 0
-    """Turns in a row in which a call failed."""
+    replanning: bool = False
+    """Whether another plan was asked for, and no call has been made since."""
     wrote: bool = False
     """Whether the last turn's calls changed something and none of them failed."""
     overran: bool = False
     """Whether a reply thought more than its budget allowed."""
     _calls: tuple[tuple[str, str], ...] = ()
+    _called_in: int = 0
     _failed_in: int = 0
+    _failures: int = 0
     _effects: dict[str, str] = field(default_factory=dict[str, str])
 
     def replied(self, event: ModelCallFinished) -> None:
@@ -33,11 +35,19 @@ class Conduct:
         calls = tuple((call.name, canonical_arguments(call.arguments)) for call in event.message.tool_calls)
         self.think_only_turns = 0 if calls else self.think_only_turns + 1
         self.repeats = self.repeats + 1 if calls and calls == self._calls else int(bool(calls))
+        if not calls:
+            return
         self._calls = calls
-        if self._failed_in != event.turn - 1:
-            self.failing_turns = 0
-        self.wrote = False
+        self.replanning = self.wrote = False
+        if not self.failing_turns:
+            self._failures = 0
+        self._called_in = event.turn
         self._effects.clear()
+
+    @property
+    def failing_turns(self) -> int:
+        """Turns in a row in which a call failed; turns without calls do not count."""
+        return self._failures if self._failed_in == self._called_in else 0
 
     def began(self, event: ToolCallStarted) -> None:
         """Take a call into account that is about to run."""
@@ -48,6 +58,6 @@ class Conduct:
         effect = self._effects.pop(event.key, "read")
         if event.is_error:
             if self._failed_in != event.turn:
-                self.failing_turns += 1
+                self._failures += 1
             self._failed_in = event.turn
         self.wrote = self._failed_in != event.turn and (self.wrote or (event.external and effect != "read"))

@@ -239,7 +239,7 @@ class Past:
     @property
     def was_stopped(self) -> bool:
         """Whether the run was ended from outside, and not by its entry agent."""
-        if self.finished is None or self.finished.stop_reason in ("done", "limit"):
+        if self.finished is None or self.finished.stop_reason in ("done", "limit", "budget_exhausted"):
             return False
         return self.finished.stop_reason != "failed" or not self._entry_ended
 

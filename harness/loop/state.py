@@ -324,7 +324,9 @@ def _plan_task_finished(state: RunState, event: PlanTaskFinished) -> None:
 
 
 def _replan_requested(state: RunState, event: ReplanRequested) -> None:
-    state.agents[event.agent].replans.append(event)
+    agent = state.agents[event.agent]
+    agent.replans.append(event)
+    agent.conduct.replanning = True
 
 
 def _thinking_overran(state: RunState, event: ThinkingOverran) -> None:

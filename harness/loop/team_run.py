@@ -447,6 +447,8 @@ class TeamRun:
         if report.stop_reason.startswith("limit"):
             stop_reason = "limit"
             error = error or f"stopped by the {report.stop_reason}"
+        elif report.stop_reason == "budget_exhausted":
+            stop_reason = "budget_exhausted"
         elif report.stop_reason != "done":
             stop_reason = "failed"
         return RunFinished(

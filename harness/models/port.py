@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from harness.messages import Message, StopReason, ToolDefinition, Usage
+from harness.messages import Message, StopReason, ThinkingCut, ToolDefinition, Usage
 from harness.models.thinking import Thinking, ThinkingPlan
 
 ToolChoice = Literal["auto", "required", "none"]
@@ -94,6 +94,8 @@ class ModelResponse:
     """What a reader of the final answer should know about how it was made."""
     first_chunk_seconds: float | None = field(default=None, compare=False)
     """From the request to the first piece of a streamed response."""
+    cut: ThinkingCut | None = None
+    """Set if the harness ended its thinking; `usage` then holds both requests."""
 
 
 class Transcript(Protocol):
@@ -153,6 +155,7 @@ class Model(Protocol):
             ContextOverflow: The request cannot fit.
             ModelRejected: The endpoint refused the request.
             ModelUnavailable: The endpoint could not be reached or kept failing.
+            ThinkingBudgetExhausted: It thinks beyond its budget and does not act.
         """
         ...
 
