@@ -206,7 +206,7 @@ class Harness:
             servers=server_names(self._wiring.toolsets),
         )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
-        models = build_models(team.spec, self._wiring.given)
+        models = build_models(team, self._wiring.given)
         thinking_plans(team, models)
         return Crew(team, models, servers)
 

@@ -67,7 +67,7 @@ async def open_harness(
     )
     _check_prices(loaded.spec)
     given = models or {}
-    by_agent = build_models(loaded.spec, given)
+    by_agent = build_models(loaded, given)
     thinking_plans(loaded, by_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:

@@ -63,7 +63,7 @@ def _thinking(team: Team) -> dict[str, ThinkingPlan]:
     """Return what each endpoint will do about thinking; builds models only where something is said of it."""
     if not team.thinking_marks:
         return {}
-    return thinking_plans(team, build_models(team.spec, {}))
+    return thinking_plans(team, build_models(team, {}))
 
 
 def _told(asked: ThinkingSpec | None, plan: ThinkingPlan) -> str:

@@ -22,16 +22,44 @@ class Conduct:
     """Whether the last turn's calls changed something and none of them failed."""
     overran: bool = False
     """Whether a reply thought more than its budget allowed."""
+    cut_offs: int = 0
+    """Replies in a row that were cut off at the length limit."""
     _calls: tuple[tuple[str, str], ...] = ()
     _called_in: int = 0
     _failed_in: int = 0
     _failures: int = 0
     _effects: dict[str, str] = field(default_factory=dict[str, str])
+    _results: dict[str, int] = field(default_factory=dict[str, int])
+    """Hashes of what the calls of this turn came to, by call key without the turn."""
+    _not_run: int = 0
+    """How many of them could not be run as they were written."""
+    _before: tuple[tuple[tuple[str, str], ...], dict[str, int]] = ((), {})
+    """The calls of the turn before, and what they came to."""
+    _same_before: int = 0
+    """How many turns in a row up to that one were the same."""
+    _broken_before: int = 0
+    """How many turns in a row up to that one made only calls that could not be run."""
+
+    @property
+    def loops(self) -> int:
+        """How many turns in a row made the same calls with the same results, this one included."""
+        if not self._results:
+            return 0
+        return 1 + (self._same_before if (self._calls, self._results) == self._before else 0)
+
+    @property
+    def broken_turns(self) -> int:
+        """How many turns in a row made only calls that could not be run as they were written."""
+        broken = self._not_run > 0 and self._not_run == len(self._calls)
+        return 1 + self._broken_before if broken else 0
 
     def replied(self, event: ModelCallFinished) -> None:
         """Take a reply into account."""
         if event.message is None:
             return
+        self._same_before, self._broken_before = self.loops, self.broken_turns
+        self._before, self._results, self._not_run = (self._calls, self._results), {}, 0
+        self.cut_offs = self.cut_offs + 1 if event.stop_reason == "length" else 0
         calls = tuple((call.name, canonical_arguments(call.arguments)) for call in event.message.tool_calls)
         self.think_only_turns = 0 if calls else self.think_only_turns + 1
         self.repeats = self.repeats + 1 if calls and calls == self._calls else int(bool(calls))
@@ -56,6 +84,8 @@ class Conduct:
     def ended(self, event: ToolCallFinished) -> None:
         """Take the result of a call into account; the same in whatever order the calls of a turn end."""
         effect = self._effects.pop(event.key, "read")
+        self._results[event.key.rpartition("/")[2]] = hash(event.shown)
+        self._not_run += event.error_type in ("arguments", "unknown_tool")
         if event.is_error:
             if self._failed_in != event.turn:
                 self._failures += 1

@@ -261,6 +261,9 @@ def _wanted(agent: AgentRun, asked: ThinkingSpec) -> tuple[Thinking, ToolChoice,
         thinking = Thinking(level.mode, level.effort, budget or None, asked.visible, allow_degraded=True)
         return thinking, level.tool_choice, level.reason
     thinking = most_of(asked)
+    if agent.stands_in:
+        # What stands in for a model does what comes nearest, rather than end the run.
+        thinking = replace(thinking, allow_degraded=True)
     idle = agent.state.conduct.think_only_turns
     if asked.mode == "on" and idle >= IDLE_TURNS:
         choice: ToolChoice = "required" if agent.tools else "auto"

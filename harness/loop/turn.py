@@ -12,7 +12,10 @@ from harness.errors import (
     ContextOverflow,
     Divergence,
     LimitReached,
-    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+    QuotaUsedUp,
+    ReplyCutOff,
     StoreError,
     ThinkingBudgetExhausted,
 )
@@ -29,17 +32,29 @@ from harness.loop.compaction import make_room, may_try_again
 from harness.loop.pricing import cost_of
 from harness.loop.thinking import Shown, check_thinking, note_overrun, think
 from harness.messages import Message, Reasoning, StopReason, Usage, user
-from harness.models.port import CallOptions, ModelResponse, Notice, Retrying
+from harness.models.port import (
+    CallOptions,
+    Lost,
+    ModelResponse,
+    Notice,
+    Retrying,
+    TextDelta,
+    ThinkingDelta,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
+
+MOST_CUT_OFFS = 3
+"""Replies in a row that are cut off at the length limit, after which the model is not asked for a shorter one."""
 
 
 async def take_turn(agent: AgentRun) -> Message:
     """Return the model's reply once everything it caused is in the window.
 
     Room is made in the window beforehand; a request that the provider refuses as too long is made again,
-    once, as a turn of its own with more room.
+    once, as a turn of its own with more room. So is one whose model cannot be had, by a model that stands in.
 
     Raises:
         LimitReached: The budget allows no further turn; nothing was sent.
@@ -59,12 +74,22 @@ async def take_turn(agent: AgentRun) -> Message:
             raise
         agent.emit(TurnFinished(agent=agent.path, turn=turn))
         return await take_turn(agent)
+    except (ModelUnavailable, QuotaUsedUp) as error:
+        if not agent.fall_back(turn, error):
+            raise
+        agent.emit(TurnFinished(agent=agent.path, turn=turn))
+        return await take_turn(agent)
     if stop_reason == "refusal":
-        raise ModelError(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
+        raise ModelRefused(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
     agent.append("assistant", reply)
     if reply.tool_calls:
         await run_calls(agent, turn, reply.tool_calls, cut_off=stop_reason == "length")
     elif stop_reason == "length":
+        if agent.state.conduct.cut_offs >= MOST_CUT_OFFS:
+            raise ReplyCutOff(
+                f"{MOST_CUT_OFFS} replies of {agent.model.name} in a row were cut off at the length limit; "
+                "allow longer ones with max_tokens, or ask for less"
+            )
         agent.append("nudge", user("Your reply was cut off at the length limit. Say it again, shorter."))
     agent.emit(TurnFinished(agent=agent.path, turn=turn))
     return reply
@@ -82,13 +107,24 @@ def _admit(agent: AgentRun, turn: int) -> None:
     past = agent.log.past
     if past.turn_begun(agent.path, turn):
         if past.check == "requests":
-            agent.budget.admit_again(past.spent_before(agent.path, turn), agent.request_tokens())
+            expected = agent.expected_usage()
+            agent.budget.admit_again(
+                past.spent_before(agent.path, turn), expected.total_tokens, _cost(agent, expected)
+            )
         return
     reached = past.limit(agent.path)
     if reached is not None and past.check != "nothing":
         raise LimitReached(reached.limit, reached.scope, reached.allowed)
     check_thinking(agent)
-    agent.budget.begin_turn(agent.request_tokens())
+    if agent.budget.counts_tokens:
+        expected = agent.expected_usage()
+        agent.budget.begin_turn(expected.total_tokens, _cost(agent, expected))
+    else:
+        agent.budget.begin_turn()
+
+
+def _cost(agent: AgentRun, usage: Usage) -> float:
+    return cost_of(agent.model, usage) or 0.0
 
 
 async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Message, StopReason]:
@@ -168,22 +204,30 @@ async def _fail_as_recorded(agent: AgentRun, finished: ModelCallFinished) -> Non
 
 async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOptions) -> ModelCallFinished:
     """Ask the model; return what is to be recorded of its reply."""
+    heard: list[str] = []
 
     def observe(notice: Notice) -> None:
-        if isinstance(notice, Retrying):
-            agent.emit(
-                ModelCallRetried(
-                    agent=agent.path,
-                    turn=turn,
-                    attempt=notice.attempt,
-                    wait_seconds=notice.wait_seconds,
-                    reason=notice.reason,
+        match notice:
+            case Retrying():
+                heard.clear()
+                agent.emit(
+                    ModelCallRetried(
+                        agent=agent.path,
+                        turn=turn,
+                        attempt=notice.attempt,
+                        wait_seconds=notice.wait_seconds,
+                        reason=notice.reason,
+                    )
                 )
-            )
-        else:
-            shown = shown_of(notice)
-            if shown is not None:
-                agent.notices.send(agent.path, shown)
+            case Lost():
+                _charge_lost_call(agent, turn, input_tokens, "".join(heard))
+            case Waiting():
+                agent.notices.send(agent.path, notice)
+            case TextDelta() | ThinkingDelta():
+                heard.append(notice.text)
+                shown = shown_of(notice)
+                if shown is not None:
+                    agent.notices.send(agent.path, shown)
 
     shown_of = Shown("full" if options.thinking is None else options.thinking.visible)
     async with agent.outside():
@@ -206,11 +250,11 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOpti
     )
 
 
-def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int) -> None:
-    """Count what a call may have cost whose reply died with its process."""
-    usage = Usage(input_tokens, calls=1, estimated=True)
+def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int, heard: str = "") -> None:
+    """Count what a call may have cost whose reply died with its process, or on its way."""
+    usage = Usage(input_tokens, agent.count_tokens(heard) if heard else 0, calls=1, estimated=True)
     cost = cost_of(agent.model, usage)
-    agent.budget.spend(usage, cost or 0.0)
+    agent.budget.charge(usage, cost or 0.0)
     agent.emit(ModelCallLost(agent=agent.path, turn=turn, usage=usage, cost=cost))
 
 

@@ -74,7 +74,23 @@ class Retrying:
     reason: str
 
 
-Notice = TextDelta | ThinkingDelta | Retrying
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request waits for others that share its endpoint, or until the endpoint takes requests again."""
+
+    seconds: float | None
+    """The least it will take; None if that depends on others."""
+    queued: int
+    """How many requests wait, this one included; 0 once the wait is over."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An attempt was answered or worked on, and its reply was lost on the way: it may have been charged."""
+
+
+Notice = TextDelta | ThinkingDelta | Retrying | Waiting | Lost
 Observe = Callable[[Notice], None]
 """Receives what happens during a call. Must not raise or block."""
 

@@ -106,7 +106,9 @@ class WireModel(ABC, Generic[Conversation]):
                 idle_seconds=endpoint.idle_seconds if endpoint.stream else None,
                 retries=endpoint.retries,
                 backoff_seconds=endpoint.backoff_seconds,
-                parallel=endpoint.parallel,
+                limits=endpoint.limits,
+                key=endpoint.api_key,
+                key_from=endpoint.key_from,
             ),
             jitter=jitter,
         )
@@ -274,7 +276,8 @@ class WireModel(ABC, Generic[Conversation]):
             thought.take_whole(reply)
             return reply
 
-        return await self._channel.post(body, read, call.observe)
+        most = call.options.max_tokens or self.endpoint.max_tokens or 0
+        return await self._channel.post(body, read, call.observe, output_tokens=most, used=_tokens_of)
 
     async def _after_cut(
         self, call: _Call[Conversation], plan: ThinkingPlan, thought: Thought
@@ -366,6 +369,10 @@ class WireModel(ABC, Generic[Conversation]):
         if reader.done:
             await _read_to_end(response)
         return reader.finish()
+
+
+def _tokens_of(reply: Reply) -> int | None:
+    return None if reply.usage is None else reply.usage.total_tokens
 
 
 async def _read_to_end(response: aiohttp.ClientResponse) -> None:
