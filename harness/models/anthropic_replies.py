@@ -13,11 +13,11 @@ from typing import Any, cast
 from harness.messages import Reasoning, StopReason, Text, Usage
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
+from harness.models.json_values import as_count, as_object, as_objects, as_text
 from harness.models.port import TextDelta, ThinkingDelta
 from harness.models.raw_json import elements, members
 from harness.models.replies import CallDraft, Reply
 
-_MOST_TOKENS = 1_000_000_000
 _STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -51,12 +51,12 @@ class _Block:
 
     def take(self, delta: Mapping[str, Any]) -> TextDelta | ThinkingDelta | None:
         """Take one fragment and return what came with it for a person to see."""
-        kind = _text(delta.get("type"))
+        kind = as_text(delta.get("type"))
         if kind == "input_json_delta":
-            self.arguments.append(_text(delta.get("partial_json")))
+            self.arguments.append(as_text(delta.get("partial_json")))
             return None
         name = _PIECES.get(kind)
-        piece = _text(delta.get(name)) if name else ""
+        piece = as_text(delta.get(name)) if name else ""
         if name is None or not piece:
             return None
         self.pieces.setdefault(name, []).append(piece)
@@ -66,18 +66,20 @@ class _Block:
         """Return what the block says, or None for one that says nothing to us."""
         whole = {
             **self.fields,
-            **{name: _text(self.fields.get(name)) + "".join(pieces) for name, pieces in self.pieces.items()},
+            **{
+                name: as_text(self.fields.get(name)) + "".join(pieces) for name, pieces in self.pieces.items()
+            },
         }
         match whole.get("type"):
             case "text":
-                text = _text(whole.get("text"))
+                text = as_text(whole.get("text"))
                 return Text(text) if text else None
             case "thinking" | "redacted_thinking":
                 payload = self.raw or encode_json(whole).decode()
-                return Reasoning(_text(whole.get("thinking")), provider, model, payload, route)
+                return Reasoning(as_text(whole.get("thinking")), provider, model, payload, route)
             case "tool_use":
                 arguments = "".join(self.arguments) or encode_json(whole.get("input") or {}).decode()
-                return CallDraft(_text(whole.get("id")), _text(whole.get("name")), [arguments])
+                return CallDraft(as_text(whole.get("id")), as_text(whole.get("name")), [arguments])
             case _:
                 return None
 
@@ -95,17 +97,17 @@ class ReplyDraft:
 
     def take_message(self, message: Mapping[str, Any], raws: Sequence[str] = ()) -> None:
         """Take over a message: the whole one, with its blocks as they came, or how a stream begins."""
-        self.model = _text(message.get("model"))
-        self.response_id = _text(message.get("id"))
-        for index, (block, raw) in enumerate(zip(_objects(message.get("content")), raws, strict=False)):
+        self.model = as_text(message.get("model"))
+        self.response_id = as_text(message.get("id"))
+        for index, (block, raw) in enumerate(zip(as_objects(message.get("content")), raws, strict=False)):
             self.blocks[index] = _Block(block, closed=True, raw=raw)
         self.take_end(message, message.get("usage"))
 
     def take_end(self, end: Mapping[str, Any], usage: Any) -> None:
         """Take over why the reply ended, and what it used: the last count of each kind holds."""
-        self.ended_by = _text(end.get("stop_reason")) or self.ended_by
-        self.refusal = _text(_object(end.get("stop_details")).get("explanation")) or self.refusal
-        self.counts.update({name: count for name, count in _object(usage).items() if count is not None})
+        self.ended_by = as_text(end.get("stop_reason")) or self.ended_by
+        self.refusal = as_text(as_object(end.get("stop_details")).get("explanation")) or self.refusal
+        self.counts.update({name: count for name, count in as_object(usage).items() if count is not None})
 
     def reply(self, *, provider: str, model: str, route: str) -> Reply:
         """Return the finished reply; its reasoning is bound to who was asked: `provider`, `model` and `route`."""
@@ -140,7 +142,7 @@ def read_reply(body: bytes, *, place: str) -> ReplyDraft:
     """
     document = _checked(decode_json(body), place=place)
     content = document.get("content")
-    if not isinstance(content, list) or len(_objects(content)) < len(cast("list[Any]", content)):
+    if not isinstance(content, list) or len(as_objects(content)) < len(cast("list[Any]", content)):
         raise TransientFault("the endpoint answered without any content")
     draft = ReplyDraft()
     draft.take_message(document, elements(members(body.decode("utf-8", "replace"))["content"]))
@@ -170,17 +172,17 @@ class StreamedReply:
         match fields.get("type"):
             case "message_start":
                 self._begun = True
-                self._draft.take_message(_object(fields.get("message")))
+                self._draft.take_message(as_object(fields.get("message")))
             case "content_block_start" if isinstance(index, int):
-                blocks[index] = _Block(_object(fields.get("content_block")))
+                blocks[index] = _Block(as_object(fields.get("content_block")))
             case "content_block_delta":
                 if index not in blocks:
                     raise TransientFault("the stream goes on with a block that did not begin")
-                return blocks[index].take(_object(fields.get("delta")))
+                return blocks[index].take(as_object(fields.get("delta")))
             case "content_block_stop" if index in blocks:
                 blocks[index].closed = True
             case "message_delta":
-                self._draft.take_end(_object(fields.get("delta")), fields.get("usage"))
+                self._draft.take_end(as_object(fields.get("delta")), fields.get("usage"))
             case "message_stop":
                 self.done = True
             case _:
@@ -203,12 +205,12 @@ def usage_of(counts: Mapping[str, Any]) -> Usage | None:
 
     What was read from the cache and what was written to it is not part of `input_tokens` there, but of ours.
     """
-    fresh, output = _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
+    fresh, output = as_count(counts.get("input_tokens")), as_count(counts.get("output_tokens"))
     if fresh is None or output is None:
         return None
-    read = _count(counts.get("cache_read_input_tokens")) or 0
-    written = _count(counts.get("cache_creation_input_tokens")) or 0
-    thought = _count(_object(counts.get("output_tokens_details")).get("thinking_tokens")) or 0
+    read = as_count(counts.get("cache_read_input_tokens")) or 0
+    written = as_count(counts.get("cache_creation_input_tokens")) or 0
+    thought = as_count(as_object(counts.get("output_tokens_details")).get("thinking_tokens")) or 0
     return Usage(
         fresh + read + written, output, read, min(thought, output), calls=1, cache_write_tokens=written
     )
@@ -221,24 +223,5 @@ def _checked(document: Any, *, place: str) -> dict[str, Any]:
     fields = cast("dict[str, Any]", document)
     if not fields.get("error"):
         return fields
-    status = _STATUS.get(_text(_object(fields["error"]).get("type")), 502)
+    status = _STATUS.get(as_text(as_object(fields["error"]).get("type")), 502)
     raise fault_of(status, {}, encode_json(fields), place=place)
-
-
-def _count(value: Any) -> int | None:
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return value if plausible else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]

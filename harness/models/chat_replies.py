@@ -16,13 +16,13 @@ from harness.messages import Reasoning, StopReason, Text, Usage
 from harness.models.dialects import Dialect
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
+from harness.models.json_values import as_count, as_object, as_objects, as_text
 from harness.models.port import TextDelta, ThinkingDelta
 from harness.models.profiles import Profile
 from harness.models.replies import CallDraft, Reply
 from harness.models.soft_switches import restored
 from harness.models.think_tags import Opened, TagStream, split_thinking
 
-_MOST_TOKENS = 1_000_000_000
 _SAID = ("text", "summary", "thinking")
 """Fields of a provider's reasoning object that hold what was thought."""
 _DONE = b"[DONE]"
@@ -71,8 +71,8 @@ class ReplyDraft:
 
     def take_document(self, document: Any) -> None:
         """Take over what a reply and a chunk of a stream have in common."""
-        self.model = self.model or _text(document.get("model"))
-        self.response_id = self.response_id or _text(document.get("id"))
+        self.model = self.model or as_text(document.get("model"))
+        self.response_id = self.response_id or as_text(document.get("id"))
         self.usage = usage_of(document.get("usage")) or self.usage
 
     def take_message(self, message: Mapping[str, Any]) -> tuple[str, str]:
@@ -81,21 +81,23 @@ class ReplyDraft:
         text = (content if isinstance(content, str) else _joined(content)) if content else ""
         if text:
             self.texts.append(text)
-        thought = _text(message.get("reasoning_content") or message.get("reasoning"))
-        details = _objects(message.get(self.speaker.dialect.payload_field))
+        thought = as_text(message.get("reasoning_content") or message.get("reasoning"))
+        details = as_objects(message.get(self.speaker.dialect.payload_field))
         for detail in details:
             _add_detail(self.payload, detail)
-        thought = thought or "".join(_text(detail.get(name)) for detail in details for name in _SAID)
+        thought = thought or "".join(as_text(detail.get(name)) for detail in details for name in _SAID)
         if thought:
             self.reasoning.append(thought)
         if refusal := message.get("refusal"):
-            self.refusals.append(_text(refusal))
+            self.refusals.append(as_text(refusal))
         return thought, text
 
     def reply(self) -> Reply:
         """Return the finished reply; its reasoning is bound to who was asked."""
         speaker, parts = self.speaker, list[Text | Reasoning | CallDraft]()
         thought, text = "".join(self.reasoning), "".join(self.texts)
+        if not thought.strip():
+            thought = ""  # some servers tell the empty block with which the prompt turned thinking off
         if speaker.tags:
             opened = "no" if thought else self.opened
             tagged, text = split_thinking(text, opened=opened, cut=self.finish_reason == "length")
@@ -136,19 +138,19 @@ def read_reply(body: bytes, speaker: Speaker) -> Reply:
         ModelError: It holds an error that is not worth repeating.
     """
     document = _checked(decode_json(body), place=speaker.place)
-    choices = _objects(document.get("choices"))
+    choices = as_objects(document.get("choices"))
     if not choices:
         raise TransientFault("the endpoint answered without any choice")
-    message = _object(choices[0].get("message"))
+    message = as_object(choices[0].get("message"))
     if not message:
         raise TransientFault("the endpoint answered with a choice that holds no message")
-    draft = ReplyDraft(speaker, speaker.opened, finish_reason=_text(choices[0].get("finish_reason")))
+    draft = ReplyDraft(speaker, speaker.opened, finish_reason=as_text(choices[0].get("finish_reason")))
     draft.take_document(document)
     draft.take_message(message)
-    for call in _objects(message.get("tool_calls")):
-        function = _object(call.get("function"))
+    for call in as_objects(message.get("tool_calls")):
+        function = as_object(call.get("function"))
         arguments = _arguments(function.get("arguments"))
-        draft.calls.append(CallDraft(_text(call.get("id")), _text(function.get("name")), [arguments]))
+        draft.calls.append(CallDraft(as_text(call.get("id")), as_text(function.get("name")), [arguments]))
     return draft.reply()
 
 
@@ -177,14 +179,14 @@ class StreamedReply:
         chunk = _checked(decode_json(event), place=self._speaker.place)
         self._draft.take_document(chunk)
         thought, text = "", ""
-        for choice in _objects(chunk.get("choices")):
+        for choice in as_objects(chunk.get("choices")):
             self._seen_choice = True
             if reason := choice.get("finish_reason"):
-                self._draft.finish_reason = _text(reason)
-            delta = _object(choice.get("delta"))
+                self._draft.finish_reason = as_text(reason)
+            delta = as_object(choice.get("delta"))
             new_thought, new_text = self._draft.take_message(delta)
             thought, text = thought + new_thought, text + new_text
-            for fragment in _objects(delta.get("tool_calls")):
+            for fragment in as_objects(delta.get("tool_calls")):
                 self._take_fragment(fragment)
         if thought:
             self._tags = None  # the server has a parser, so tags in the content are the model's own words
@@ -202,8 +204,8 @@ class StreamedReply:
         return self._draft.reply()
 
     def _take_fragment(self, fragment: Mapping[str, Any]) -> None:
-        function = _object(fragment.get("function"))
-        identity, name = _text(fragment.get("id")), _text(function.get("name"))
+        function = as_object(fragment.get("function"))
+        identity, name = as_text(fragment.get("id")), as_text(function.get("name"))
         call = self._call_of(fragment.get("index"), identity, name)
         call.id = call.id or identity
         if name != call.name:
@@ -252,14 +254,14 @@ def usage_of(reported: Any) -> Usage | None:
     Some servers leave reasoning out of `completion_tokens` and count it only in `total_tokens`; it
     is added, since `Usage.output_tokens` holds all output.
     """
-    fields = _object(reported)
-    prompt, completion = _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
+    fields = as_object(reported)
+    prompt, completion = as_count(fields.get("prompt_tokens")), as_count(fields.get("completion_tokens"))
     if prompt is None or completion is None:
         return None
-    reasoning = _count(_object(fields.get("completion_tokens_details")).get("reasoning_tokens")) or 0
+    reasoning = as_count(as_object(fields.get("completion_tokens_details")).get("reasoning_tokens")) or 0
     if reasoning and fields.get("total_tokens") == prompt + completion + reasoning:
         completion += reasoning
-    cached = _count(_object(fields.get("prompt_tokens_details")).get("cached_tokens")) or 0
+    cached = as_count(as_object(fields.get("prompt_tokens_details")).get("cached_tokens")) or 0
     return Usage(prompt, completion, min(cached, prompt), min(reasoning, completion), calls=1)
 
 
@@ -271,14 +273,9 @@ def _checked(document: Any, *, place: str) -> dict[str, Any]:
     error: Any = fields.get("error")
     if not error:
         return fields
-    code = _object(error).get("code")
+    code = as_object(error).get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 502
     raise fault_of(status, {}, encode_json(fields), place=place)
-
-
-def _count(value: Any) -> int | None:
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return value if plausible else None
 
 
 def _arguments(value: Any) -> str:
@@ -288,18 +285,4 @@ def _arguments(value: Any) -> str:
 
 
 def _joined(content: Any) -> str:
-    return "".join(_text(part.get("text")) for part in _objects(content))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]
+    return "".join(as_text(part.get("text")) for part in as_objects(content))

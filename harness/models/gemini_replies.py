@@ -16,6 +16,7 @@ from typing import Any, cast
 from harness.messages import Reasoning, StopReason, Text, Usage
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
+from harness.models.json_values import as_count, as_object, as_objects, as_text
 from harness.models.port import TextDelta, ThinkingDelta
 from harness.models.replies import CallDraft, Reply
 
@@ -35,7 +36,6 @@ _REFUSALS = frozenset(
         "MODEL_ARMOR",
     }
 )
-_MOST_TOKENS = 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -72,22 +72,22 @@ class ReplyDraft:
 
     def take(self, document: Mapping[str, Any]) -> tuple[str, str]:
         """Take over a document or a chunk; return the text and the thought that came with it."""
-        self.answered_by = self.answered_by or _text(document.get("modelVersion"))
-        self.response_id = self.response_id or _text(document.get("responseId"))
+        self.answered_by = self.answered_by or as_text(document.get("modelVersion"))
+        self.response_id = self.response_id or as_text(document.get("responseId"))
         self.usage = usage_of(document.get("usageMetadata")) or self.usage
-        self.blocked = self.blocked or _text(_object(document.get("promptFeedback")).get("blockReason"))
+        self.blocked = self.blocked or as_text(as_object(document.get("promptFeedback")).get("blockReason"))
         text, thought = "", ""
-        for candidate in _objects(document.get("candidates"))[:1]:
+        for candidate in as_objects(document.get("candidates"))[:1]:
             self.answered = True
-            for part in _objects(_object(candidate.get("content")).get("parts")):
+            for part in as_objects(as_object(candidate.get("content")).get("parts")):
                 said = self._take_part(part)
                 if part.get("thought"):
                     thought += said
                 else:
                     text += said
             # Some models say STOP before the end: only what the last chunk says counts.
-            self.finish_reason = _text(candidate.get("finishReason"))
-            self.finish_message = _text(candidate.get("finishMessage"))
+            self.finish_reason = as_text(candidate.get("finishReason"))
+            self.finish_message = as_text(candidate.get("finishMessage"))
         return text, thought
 
     def reply(self) -> Reply:
@@ -114,13 +114,13 @@ class ReplyDraft:
         return Reply(parts, stop_reason, self.usage, self.answered_by, self.response_id, notes)
 
     def _take_part(self, part: Mapping[str, Any]) -> str:
-        signature = _text(part.get(SIGNATURE))
-        said = _text(part.get("text"))
-        if call := _object(part.get("functionCall")):
+        signature = as_text(part.get(SIGNATURE))
+        said = as_text(part.get("text"))
+        if call := as_object(part.get("functionCall")):
             if signature:
                 self.parts.append(self._signed({SIGNATURE: signature}))
-            arguments = encode_json(_object(call.get("args"))).decode()
-            self.parts.append(CallDraft(_text(call.get("id")), _text(call.get("name")), [arguments]))
+            arguments = encode_json(as_object(call.get("args"))).decode()
+            self.parts.append(CallDraft(as_text(call.get("id")), as_text(call.get("name")), [arguments]))
             return ""
         if part.get("thought"):
             self._add_text(said, thought=True)
@@ -207,14 +207,14 @@ def usage_of(reported: Any) -> Usage | None:
 
     Thoughts are not within `candidatesTokenCount`, which is missing where nothing else was written.
     """
-    fields = _object(reported)
-    prompt = _count(fields.get("promptTokenCount"))
+    fields = as_object(reported)
+    prompt = as_count(fields.get("promptTokenCount"))
     if prompt is None:
         return None
-    answer = _count(fields.get("candidatesTokenCount")) or 0
-    thoughts = _count(fields.get("thoughtsTokenCount")) or 0
-    cached = _count(fields.get("cachedContentTokenCount")) or 0
-    prompt += _count(fields.get("toolUsePromptTokenCount")) or 0
+    answer = as_count(fields.get("candidatesTokenCount")) or 0
+    thoughts = as_count(fields.get("thoughtsTokenCount")) or 0
+    cached = as_count(fields.get("cachedContentTokenCount")) or 0
+    prompt += as_count(fields.get("toolUsePromptTokenCount")) or 0
     return Usage(prompt, answer + thoughts, min(cached, prompt), thoughts, calls=1)
 
 
@@ -228,27 +228,8 @@ def _checked(document: Any, *, place: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TransientFault("the endpoint sent JSON that is not an object")
     fields = cast("dict[str, Any]", document)
-    if error := _object(fields.get("error")):
+    if error := as_object(fields.get("error")):
         code = error.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         raise fault_of(status, {}, encode_json(fields), place=place)
     return fields
-
-
-def _count(value: Any) -> int | None:
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return value if plausible else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from yarl import URL
 
@@ -20,6 +20,7 @@ from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefi
 from harness.models.dialects.asking import by_effort, degrade
 from harness.models.encoding import decode_json, encode_json
 from harness.models.json_transcripts import JsonTranscript
+from harness.models.json_values import as_object
 from harness.models.port import CallOptions
 from harness.models.profiles import Profile
 from harness.models.replies import Reply, StreamReader
@@ -64,8 +65,8 @@ class OpenAIResponsesModel(WireModel["ResponsesTranscript"]):
         told: dict[str, Any] = {name: extra[name] for name in _TOLD if name in extra}
         if self.endpoint.max_tokens is None:
             told["max_tokens"] = extra.get("max_output_tokens")
-        told["reasoning"] = _fields(extra.get("reasoning")).get("effort")
-        if wanted := _fields(_fields(extra.get("text")).get("format")):
+        told["reasoning"] = as_object(extra.get("reasoning")).get("effort")
+        if wanted := as_object(as_object(extra.get("text")).get("format")):
             told["output"] = "text" if wanted.get("type") == "text" else "json"
         return told
 
@@ -166,7 +167,7 @@ class ResponsesTranscript(JsonTranscript):
             if isinstance(part, Reasoning):
                 if not part.payload or (part.provider, part.model, part.route) != self._bound:
                     continue
-                item = _fields(decode_json(part.payload.encode()))
+                item = as_object(decode_json(part.payload.encode()))
                 if item.get("type") == "reasoning":
                     waiting.append(part.payload)
                     sent.add(item.get("id", ""))
@@ -261,7 +262,3 @@ def _content(text: str, images: Sequence[Image]) -> list[dict[str, Any]]:
         }
         for image in images
     ]
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

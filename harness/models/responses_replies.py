@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from harness.errors import ModelError
 from harness.messages import Reasoning, StopReason, Text, Usage
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
+from harness.models.json_values import as_count, as_object, as_objects, as_text
 from harness.models.port import TextDelta, ThinkingDelta
 from harness.models.raw_json import elements, members
 from harness.models.replies import CallDraft, Reply
 
-_MOST_TOKENS = 1_000_000_000
 _DONE = b"[DONE]"
 _MARKED = ("type", "id", "status", "phase")
 """What a mark keeps of an item: all but its content, which has a part of its own."""
@@ -67,7 +67,7 @@ class Item:
     @property
     def kind(self) -> str:
         """Its type on the wire."""
-        return _text(self.fields.get("type"))
+        return as_text(self.fields.get("type"))
 
 
 def read_reply(body: bytes, *, place: str, bind: Bind) -> Reply:
@@ -77,12 +77,12 @@ def read_reply(body: bytes, *, place: str, bind: Bind) -> Reply:
         TransientFault: It holds no reply.
         ModelError: It holds an error that is not worth repeating.
     """
-    response = _object(decode_json(body))
-    if error := _object(response.get("error")):
+    response = as_object(decode_json(body))
+    if error := as_object(response.get("error")):
         raise _failure(error, place=place)
     if not isinstance(response.get("output"), list):
         raise TransientFault("the endpoint answered without any output")
-    output = _objects(response["output"])
+    output = as_objects(response["output"])
     raws = [""] * len(output)
     if any(item.get("type") == "reasoning" for item in output):
         raws = elements(members(body.decode("utf-8", "replace"))["output"])
@@ -113,21 +113,21 @@ class StreamedResponse:
         if event == _DONE:
             self.done = True
             return None
-        fields = _object(decode_json(event))
-        match _text(fields.get("type")):
+        fields = as_object(decode_json(event))
+        match as_text(fields.get("type")):
             case "response.output_text.delta" | "response.refusal.delta":
-                return TextDelta(_text(fields.get("delta")))
+                return TextDelta(as_text(fields.get("delta")))
             case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                return ThinkingDelta(_text(fields.get("delta")))
+                return ThinkingDelta(as_text(fields.get("delta")))
             case "response.output_item.done":
                 self._take_item(fields, event)
             case "response.completed" | "response.incomplete":
-                self._response = _object(fields.get("response"))
+                self._response = as_object(fields.get("response"))
                 self.done = True
             case "response.failed":
-                raise _failure(_object(_object(fields.get("response")).get("error")), place=self._place)
+                raise _failure(as_object(as_object(fields.get("response")).get("error")), place=self._place)
             case kind if kind == "error" or fields.get("error"):
-                raise _failure(_object(fields.get("error")) or fields, place=self._place)
+                raise _failure(as_object(fields.get("error")) or fields, place=self._place)
             case _:
                 pass
         return None
@@ -137,29 +137,29 @@ class StreamedResponse:
         if not self.whole:
             raise TransientFault("the stream was cut before its end")
         items = [item for _, item in sorted(self._items, key=lambda pair: pair[0])]
-        output = _objects(self._response.get("output"))
+        output = as_objects(self._response.get("output"))
         if len(output) > len(items):
             # Some servers send a reply's items at its end only; these were read as JSON and are written anew.
             items = [Item(item, encode_json(item).decode()) for item in output]
         return _reply(self._response, items, place=self._place, bind=self._bind)
 
     def _take_item(self, fields: Mapping[str, Any], event: bytes) -> None:
-        item, index = _object(fields.get("item")), fields.get("output_index")
+        item, index = as_object(fields.get("item")), fields.get("output_index")
         raw = members(event.decode("utf-8", "replace"))["item"] if item.get("type") == "reasoning" else ""
         self._items.append((index if isinstance(index, int) else len(self._items), Item(item, raw)))
 
 
 def _reply(response: Mapping[str, Any], items: Sequence[Item], *, place: str, bind: Bind) -> Reply:
-    status = _text(response.get("status")) or "completed"
+    status = as_text(response.get("status")) or "completed"
     if status == "failed":
-        raise _failure(_object(response.get("error")), place=place)
+        raise _failure(as_object(response.get("error")), place=place)
     if status not in ("completed", "incomplete"):
         raise TransientFault(f"the endpoint answered with a response that is {status}")
     notes: list[str] = []
     parts = _parts(items, bind)
     stop: StopReason = "tool_calls" if any(isinstance(part, CallDraft) for part in parts) else "end"
     if status == "incomplete":
-        why = _text(_object(response.get("incomplete_details")).get("reason"))
+        why = as_text(as_object(response.get("incomplete_details")).get("reason"))
         stop = "refusal" if why == "content_filter" else "length"
         kept: list[Text | Reasoning | CallDraft] = [
             part for part in parts if stop == "length" or not isinstance(part, CallDraft)
@@ -173,8 +173,8 @@ def _reply(response: Mapping[str, Any], items: Sequence[Item], *, place: str, bi
         parts,
         stop,
         usage_of(response.get("usage")),
-        _text(response.get("model")),
-        _text(response.get("id")),
+        as_text(response.get("model")),
+        as_text(response.get("id")),
         notes,
     )
 
@@ -187,7 +187,7 @@ def _parts(items: Sequence[Item], bind: Bind) -> list[Text | Reasoning | CallDra
         if item.kind == "reasoning":
             readable = bool(item.fields.get("encrypted_content") or item.fields.get("content"))
             parts.append(bind(_thought(item.fields), item.raw if readable else ""))
-            after = _text(item.fields.get("id")) if readable else ""
+            after = as_text(item.fields.get("id")) if readable else ""
         elif (said := _said(item)) is None:
             # What cannot go back takes with it the reasoning that led to it.
             for at in range(len(parts) - 1, -1, -1):
@@ -205,74 +205,55 @@ def _parts(items: Sequence[Item], bind: Bind) -> list[Text | Reasoning | CallDra
 
 
 def _is_mark(part: Reasoning) -> bool:
-    return bool(part.payload) and _object(decode_json(part.payload.encode())).get("type") != "reasoning"
+    return bool(part.payload) and as_object(decode_json(part.payload.encode())).get("type") != "reasoning"
 
 
 def _said(item: Item) -> Text | CallDraft | None:
     """Return what an item says; None for one of a kind that we did not ask for, or an empty one."""
     fields = item.fields
     if item.kind == "function_call":
-        identity = _text(fields.get("call_id")) or _text(fields.get("id"))
+        identity = as_text(fields.get("call_id")) or as_text(fields.get("id"))
         arguments: Any = fields.get("arguments")
         written = arguments if isinstance(arguments, str) else encode_json(arguments or {}).decode()
-        return CallDraft(identity, _text(fields.get("name")), [written])
+        return CallDraft(identity, as_text(fields.get("name")), [written])
     content: Any = fields.get("content")
-    text = content if isinstance(content, str) else "".join(map(_visible, _objects(content)))
+    text = content if isinstance(content, str) else "".join(map(_visible, as_objects(content)))
     return Text(text) if text and item.kind == "message" else None
 
 
 def _visible(part: Mapping[str, Any]) -> str:
-    return _text(part.get("text")) or _text(part.get("refusal"))
+    return as_text(part.get("text")) or as_text(part.get("refusal"))
 
 
 def _refuses(item: Item) -> bool:
-    return any(part.get("type") == "refusal" for part in _objects(item.fields.get("content")))
+    return any(part.get("type") == "refusal" for part in as_objects(item.fields.get("content")))
 
 
 def _thought(fields: Mapping[str, Any]) -> str:
     """Return what a person may see of a reasoning item: the summary, or the text of an open model."""
-    summary = [_text(part.get("text")) for part in _objects(fields.get("summary"))]
+    summary = [as_text(part.get("text")) for part in as_objects(fields.get("summary"))]
     return "\n\n".join(summary) or "".join(
-        _text(part.get("text")) for part in _objects(fields.get("content"))
+        as_text(part.get("text")) for part in as_objects(fields.get("content"))
     )
 
 
 def usage_of(reported: Any) -> Usage | None:
     """Return what a `usage` object reports, or None where it is missing or cannot be true."""
-    fields = _object(reported)
-    read, written = _count(fields.get("input_tokens")), _count(fields.get("output_tokens"))
+    fields = as_object(reported)
+    read, written = as_count(fields.get("input_tokens")), as_count(fields.get("output_tokens"))
     if read is None or written is None:
         return None
-    details = _object(fields.get("input_tokens_details"))
-    cached = min(_count(details.get("cached_tokens")) or 0, read)
-    reasoning = _count(_object(fields.get("output_tokens_details")).get("reasoning_tokens")) or 0
-    stored = min(_count(details.get("cache_write_tokens")) or 0, read - cached)
+    details = as_object(fields.get("input_tokens_details"))
+    cached = min(as_count(details.get("cached_tokens")) or 0, read)
+    reasoning = as_count(as_object(fields.get("output_tokens_details")).get("reasoning_tokens")) or 0
+    stored = min(as_count(details.get("cache_write_tokens")) or 0, read - cached)
     return Usage(read, written, cached, min(reasoning, written), calls=1, cache_write_tokens=stored)
 
 
 def _failure(error: Mapping[str, Any], *, place: str) -> TransientFault | ModelError:
     """Return the fault that an error object amounts to, as if it had come as an HTTP status."""
-    code = _text(error.get("code")) or _text(error.get("type"))
-    message = _text(error.get("message")) or "the response failed without a reason"
+    code = as_text(error.get("code")) or as_text(error.get("type"))
+    message = as_text(error.get("message")) or "the response failed without a reason"
     status = _STATUS_OF_CODE.get(code, 400 if code in _REFUSED else 502)
     said = f"{code}: {message}" if code and code != "error" else message
     return fault_of(status, {}, encode_json({"error": {"code": code, "message": said}}), place=place)
-
-
-def _count(value: Any) -> int | None:
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return value if plausible else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [cast("dict[str, Any]", item) for item in cast("list[Any]", value) if isinstance(item, dict)]

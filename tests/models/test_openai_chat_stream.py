@@ -225,6 +225,12 @@ async def test_ids_that_a_stream_leaves_out_or_repeats_are_replaced():
     assert [call.id for call in response.message.tool_calls] == ["same", "call00001", "call00002"]
 
 
+async def test_an_empty_block_of_thinking_is_no_thinking():
+    pieces = [delta(reasoning_content="\n"), delta(content="Yes."), delta(finish="stop"), DONE]
+
+    assert (await stream(event_stream(*pieces))).message.parts == (Text("Yes."),)
+
+
 async def test_a_refusal_is_streamed_as_one():
     response = await stream(
         event_stream(delta(refusal="I "), delta(refusal="cannot."), delta(finish="stop"), DONE)

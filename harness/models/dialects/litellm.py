@@ -1,6 +1,7 @@
 """LiteLLM's proxy (https://docs.litellm.ai/docs/reasoning_content).
 
-An effort, or a budget in Anthropic's words; the proxy puts either into the words of whoever answers, or drops it.
+An effort, or a budget in Anthropic's words; the proxy puts either into the words of whoever answers. What that one
+has no word for it refuses with 400, or drops where it was started with `drop_params`.
 Signed thinking comes as `thinking_blocks`, which go back untouched and in order.
 """
 
@@ -13,7 +14,7 @@ from harness.models.dialects.asking import Words, settle, turned_off, unsaid
 from harness.models.profiles import Profile
 from harness.models.thinking import EFFORTS, Thinking, ThinkingPlan
 
-_WHY = "the proxy puts it into the words of whoever answers, or drops it"
+_WHY = "the proxy puts it into the words of whoever answers, or drops or refuses it"
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
