@@ -186,4 +186,4 @@ def test_the_command_prints_a_table_of_the_floor_alone(capsys: pytest.CaptureFix
 
     assert command.main(arguments) == 0
     assert "CPU per turn" in capsys.readouterr().out
-    assert orjson.loads((tmp_path / "out.json").read_bytes())["measurements"]["w1-10"][0]["floor"]["right"]
+    assert orjson.loads((tmp_path / "out.json").read_bytes())["measurements"]["w1 · 10"][0]["floor"]["right"]
