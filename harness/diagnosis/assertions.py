@@ -6,24 +6,9 @@ import re
 
 from harness.diagnosis.case import AgentCase
 from harness.record import Call, Entry
-from harness.record.values import is_distinctive, is_made_of
+from harness.record.values import is_made_of
 
-_FREE_TEXT = re.compile(
-    r"(content|text|query|message|body|command|code|thought|reason|summary|description|answer|prompt|objective"
-    r"|expected|boundaries|sources|title|note|new_str|old_str|patch|expression)",
-    re.IGNORECASE,
-)
-_AMOUNT = re.compile(r"-?[\d,]+\.\d{1,2}")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}.*|\d{1,2}:\d{2}.*")
-
-
-def is_identifier(path: str, value: str) -> bool:
-    """Return whether an argument is an identifier that has to come from somewhere, and no text, date or quantity."""
-    leaf = path.rpartition(".")[2] if not path.rpartition(".")[2].isdigit() else path
-    is_id = is_distinctive(value) and any(map(str.isdigit, value)) and " " not in value
-    return (
-        is_id and not _FREE_TEXT.search(leaf) and not _DATE.fullmatch(value) and not _AMOUNT.fullmatch(value)
-    )
+_QUANTITY = re.compile(r"[\d.,-]+")
 
 
 def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call | None = None) -> bool:
@@ -43,6 +28,6 @@ def is_asserted_only(case: AgentCase, value: str, source: Entry, *, before: Call
 
 def is_derived(case: AgentCase, value: str, turn: int) -> bool:
     """Return whether a value is short enough to be counted or computed, or made of what was shown by a turn."""
-    if re.fullmatch(r"[\d.,-]+", value):
+    if _QUANTITY.fullmatch(value):
         return len(value.replace(".", "").replace("-", "")) < 6
     return is_made_of(value, lambda piece: case.uses.shown(piece, turn))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.contracts import Contract
+from harness.diagnosis.asked import Asked
 from harness.diagnosis.findings import Family, Finding, NotMeasurable
 from harness.record import AgentRecord, Call, Entry, Facet, Ledger, Order, RunRecord, Turn, keep_ledger
 from harness.record.uses import Uses
@@ -54,6 +55,11 @@ class AgentCase:
     def uses(self) -> Uses:
         """What later replies used of each entry."""
         return Uses(self.agent)
+
+    @cached_property
+    def asked(self) -> dict[str, Asked]:
+        """What each call asked for, by its key."""
+        return {call.key: Asked.by(call) for call in self.agent.calls()}
 
     @cached_property
     def results(self) -> list[tuple[Call, Entry]]:

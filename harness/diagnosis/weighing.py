@@ -10,7 +10,6 @@ from typing import cast
 
 from harness.diagnosis.case import AgentCase, Case
 from harness.diagnosis.findings import Price, Quote, Severity
-from harness.messages import canonical_arguments
 from harness.record import Call, Entry, RunRecord
 from harness.record.effects import access_of
 from harness.record.values import argument_values, tokens, values_and_words
@@ -76,11 +75,11 @@ def quote(entry: Entry, about: str = "") -> Quote:
     return Quote(entry.id, entry.text[position : position + _QUOTED])
 
 
-def by_request(calls: Iterable[Call]) -> dict[tuple[str, str], list[Call]]:
-    """Return calls by tool and arguments, in order."""
+def by_request(case: AgentCase) -> dict[tuple[str, str], list[Call]]:
+    """Return the calls whose results stood in the window by tool and arguments, in order."""
     groups: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    for call in calls:
-        groups[call.tool, canonical_arguments(call.arguments)].append(call)
+    for call, _ in case.results:
+        groups[case.asked[call.key].request].append(call)
     return groups
 
 

@@ -8,7 +8,7 @@ span is known from the reply alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from harness.foreign.agents import Acting
 from harness.foreign.own import own_effect, own_key
@@ -24,22 +24,28 @@ class Calls:
         self.by_span: dict[str, Call] = {}
         self._spans: dict[str, Seen] = {}
         """Tool spans by key of the call they carried out."""
-        self._children: dict[tuple[str, ...], list[Acting]] = defaultdict(list)
+        self._children: dict[str, dict[_Key, list[Acting]]] = {}
+        """Agent runs that a call asked for, by the path of who called and by what the call is known by."""
         for acting in agents:
             if acting.asked_by is not None and acting.parent is not None:
                 span = acting.asked_by
-                for key in _call_keys(span.call_id, span.tool, span.arguments):
-                    self._children[acting.parent.path, *key].append(acting)
+                children = self._children.setdefault(acting.parent.path, defaultdict(list))
+                for known_by in _KNOWN_BY:
+                    children[known_by(span.call_id, span.tool, span.arguments)].append(acting)
 
     def child(self, acting: Acting, call: ToolCall) -> Acting | None:
         """Return the agent run that worked for a call: by its id, by what was asked, or the only one of its tool."""
-        by_id, by_arguments, by_name = _call_keys(call.id, call.name, call.arguments)
-        known = self._children.get((acting.path, *by_id)) if call.id else None
-        if known:
-            return known[0]
-        for key in (by_arguments, by_name):
-            found = [one for one in self._children.get((acting.path, *key), ()) if not _has_id(one)]
-            if len(found) == 1 or (found and key is by_arguments):
+        children = self._children.get(acting.path)
+        if children is None:
+            return None
+        by_id, by_arguments, by_name = (
+            children.get(known_by(call.id, call.name, call.arguments), []) for known_by in _KNOWN_BY
+        )
+        if call.id and by_id:
+            return by_id[0]
+        for those in (by_arguments, by_name):
+            found = [one for one in those if not _has_id(one)]
+            if len(found) == 1 or (found and those is by_arguments):
                 return found[0]
         return None
 
@@ -107,23 +113,25 @@ class _Matching:
 
     def __init__(self, wanted: list[tuple[Turn, ToolCall]], tools: list[Seen]) -> None:
         self.span_of: dict[int, Seen] = {}
-        open_places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self.left: list[Seen] = tools
+        for known_by in _KNOWN_BY:
+            if self.left:
+                self._match(wanted, known_by)
+
+    def _match(self, wanted: list[tuple[Turn, ToolCall]], known_by: Callable[..., _Key]) -> None:
+        """Give the spans that are left to the open places of calls that are known by the same."""
+        open_places: dict[_Key, list[int]] = defaultdict(list)
         for place, (_, call) in enumerate(wanted):
-            for key in _call_keys(call.id, call.name, call.arguments):
-                open_places[key].append(place)
-        left: list[Seen] = tools
-        for rank in range(3):
-            waiting = left
-            left = list[Seen]()
-            for span in waiting:
-                keys = _call_keys(span.call_id, span.tool, span.arguments)
-                key = keys[rank]
-                place = self._take(open_places.get(key, []), wanted, span) if key[-1] else None
-                if place is None:
-                    left.append(span)
-                else:
-                    self.span_of[place] = span
-        self.left = left
+            if place not in self.span_of:
+                open_places[known_by(call.id, call.name, call.arguments)].append(place)
+        waiting, self.left = self.left, []
+        for span in waiting:
+            key = known_by(span.call_id, span.tool, span.arguments)
+            place = self._take(open_places.get(key, []), wanted, span) if key[-1] else None
+            if place is None:
+                self.left.append(span)
+            else:
+                self.span_of[place] = span
 
     def _take(self, places: list[int], wanted: list[tuple[Turn, ToolCall]], span: Seen) -> int | None:
         """Take the first open place, or the newest whose turn had ended when the span began."""
@@ -142,10 +150,27 @@ def _has_id(acting: Acting) -> bool:
     return acting.asked_by is not None and bool(acting.asked_by.call_id)
 
 
-def _call_keys(call_id: str, name: str, arguments: str | None) -> tuple[tuple[str, ...], ...]:
-    bare = name.rpartition(".")[2]
-    told = canonical_arguments(arguments) if arguments else ""
-    return ("id", call_id), ("arguments", bare, told), ("name", bare)
+_Key = tuple[str, ...]
+
+
+def _by_id(call_id: str, name: str, arguments: str | None) -> _Key:
+    return "id", call_id
+
+
+def _by_arguments(call_id: str, name: str, arguments: str | None) -> _Key:
+    return "arguments", _bare(name), canonical_arguments(arguments) if arguments else ""
+
+
+def _by_name(call_id: str, name: str, arguments: str | None) -> _Key:
+    return "name", _bare(name)
+
+
+_KNOWN_BY = (_by_id, _by_arguments, _by_name)
+"""By what a call and its span are known to be the same, the best first."""
+
+
+def _bare(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _began(turn: Turn, span: Seen) -> bool:

@@ -58,12 +58,38 @@ _WRAPPED = ("kwargs", "message")
 
 
 class Interned:
-    """Messages by what stands in them, so that a conversation sent a hundred times is kept once."""
+    """Messages by what stands in them, so that a conversation sent a hundred times is kept once.
+
+    Nor is it read a hundred times: of a list whose text begins with that of the last one of the same place, only
+    what comes after is.
+    """
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[Message, ...]] = {}
         self._digests: dict[int, bytes] = {}
         self._texts: dict[str, str] = {}
+        self._lists: dict[str, tuple[int, int, tuple[Message, ...]]] = {}
+        """The last list of each place: the length and hash of its text without the last bracket, and its messages."""
+
+    def growing(self, value: Any, place: str) -> tuple[Message, ...]:
+        """Return what `messages` does, for the requests of one conversation, which mostly say all of it again.
+
+        Args:
+            place: Where the conversation is told of, such as the span around its requests.
+        """
+        if not isinstance(value, str) or not (value.startswith("[") and value.endswith("]")):
+            return self.messages(value)
+        length, mark, begun = self._lists.get(place, (0, 0, ()))
+        more: Any = None
+        if 0 < length < len(value) and value[length] == "," and hash(value[:length]) == mark:
+            more = parsed(f"[{value[length + 1 :]}")
+        if not (isinstance(more, list) and more):
+            more, begun = parsed(value), ()
+        found = (*begun, *self.messages(more))
+        if isinstance(more, list):
+            whole = value[:-1].rstrip()
+            self._lists[place] = len(whole), hash(whole), found
+        return found
 
     def messages(self, value: Any) -> tuple[Message, ...]:
         """Return the messages of a list, a single one, or JSON text of either; `()` if there are none."""
@@ -159,12 +185,11 @@ def _role(held: Json) -> Role:
 
 
 def _parts(held: Json, role: Role) -> Iterator[Part]:
-    reasoning = next(
-        (held[key] for key in ("reasoning_content", "reasoning", "thinking") if held.get(key)), None
-    )
-    if reasoning is not None and role == "assistant":
-        yield Reasoning(as_text(reasoning))
-    content = next((held[key] for key in ("parts", "content", "contents") if held.get(key) is not None), None)
+    if role == "assistant":
+        reasoning = held.get("reasoning_content") or held.get("reasoning") or held.get("thinking")
+        if reasoning:
+            yield Reasoning(as_text(reasoning))
+    content = _first(held, "parts", "content", "contents")
     kind = held.get("type")
     is_block = isinstance(kind, str) and kind in (*_CALLS, *_RESULTS, *_TEXTS, *_THINKING)
     if is_block and "parts" not in held and ("role" not in held or kind in (*_CALLS, *_RESULTS)):
@@ -218,7 +243,7 @@ def _block(block: Any) -> Iterator[Part]:
         data = held.get("data") or held.get("content") or held.get("image_url") or held.get("image") or ""
         yield Image(as_text(data), str(held.get("mime_type") or held.get("media_type") or "image/png"))
     else:
-        shown = next((held[key] for key in ("content", "text", "refusal") if held.get(key) is not None), None)
+        shown = _first(held, "content", "text", "refusal")
         yield Text(as_text(held if shown is None else shown))
 
 
@@ -230,14 +255,22 @@ def _call(value: Any) -> ToolCall:
     function = held.get("function")
     names = cast("Json", function) if isinstance(function, dict) else held
     name = names.get("name") or (function if isinstance(function, str) else "")
-    arguments = next(
-        (names[key] for key in ("arguments", "args", "input", "parameters") if names.get(key) is not None),
-        "{}",
-    )
-    call_id = next((held[key] for key in ("id", "call_id", "tool_call_id") if held.get(key)), "")
+    arguments = _first(names, "arguments", "args", "input", "parameters")
+    if arguments is None:
+        arguments = "{}"
+    call_id = held.get("id") or held.get("call_id") or held.get("tool_call_id") or ""
     return ToolCall(
         str(call_id), str(name or ""), arguments if isinstance(arguments, str) else as_text(arguments)
     )
+
+
+def _first(held: Json, *keys: str) -> Any:
+    """Return what is held by the first of some keys that has anything; None if none has."""
+    for key in keys:
+        value = held.get(key)
+        if value is not None:
+            return value
+    return None
 
 
 def _content_text(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from harness.foreign.agents import Acting
 from harness.foreign.messages import parsed
 from harness.foreign.seen import Seen
+from harness.foreign.span import Attributes
 from harness.messages import Message
 from harness.record import AgentRecord, Outcome, RunRecord, Turn
 
@@ -23,7 +24,9 @@ def own_entries(span: Seen) -> list[tuple[str, int, Message | None]] | None:
 
     None if it is not ours, or its content does not fit what it says of it.
     """
-    origins, tokens = _list(span, ORIGINS), _list(span, TOKENS)
+    if span.own is None:
+        return None
+    origins, tokens = _list(span.own, ORIGINS), _list(span.own, TOKENS)
     if not origins or len(tokens) != len(origins):
         return None
     if not all(isinstance(origin, str) for origin in origins):
@@ -124,6 +127,6 @@ def own_key(span: Seen) -> str:
     return key if isinstance(key, str) else ""
 
 
-def _list(span: Seen, name: str) -> list[Any]:
-    value = (span.own or {}).get(name)
+def _list(own: Attributes, name: str) -> list[Any]:
+    value = own.get(name)
     return cast("list[Any]", value) if isinstance(value, list | tuple) else []

@@ -59,6 +59,8 @@ class _Builder:
         self.builder = AgentBuilder(self.record)
         self.asked: dict[str, ToolCall] = {}
         """What the model asked for, by call id."""
+        self.begun = False
+        """Whether it has been told what to do."""
 
     def build(self) -> AgentRecord:
         record = self.record
@@ -81,7 +83,7 @@ class _Builder:
         elif span.inputs or span.instructions:
             messages = (*span.instructions, *(span.inputs or ()))
             messages, reply = _without_reply(messages, span.outputs)
-            self.builder.request(messages, self._origins(messages), hashed=self.interned.digest)
+            self.builder.request(messages, self._origin, hashed=self.interned.digest)
             if reply and not span.outputs:
                 span.outputs = reply
         span.inputs = None  # held by the window now
@@ -119,23 +121,17 @@ class _Builder:
             empty = Message("tool" if origin.startswith(("tool:", "report:")) else "user", ())
             self.builder.append(origin, message or empty, tokens=tokens)
 
-    def _origins(self, messages: Sequence[Message]) -> list[str]:
-        origins: list[str] = []
-        begun = bool(self.record.turns)
-        for message in messages:
-            if message.role == "assistant":
-                for call in message.tool_calls:
-                    self.asked.setdefault(call.id, call)
-            if message.role == "system":
-                origins.append("system")
-            elif message.role == "assistant":
-                origins.append("assistant")
-            elif message.role == "user":
-                origins.append("user" if begun else "brief" if self.acting.parent else "task")
-                begun = True
-            else:
-                origins.append(self._result_origin(message))
-        return origins
+    def _origin(self, message: Message) -> str:
+        if message.role == "system":
+            return "system"
+        if message.role == "assistant":
+            for call in message.tool_calls:
+                self.asked.setdefault(call.id, call)
+            return "assistant"
+        if message.role == "tool":
+            return self._result_origin(message)
+        begun, self.begun = self.begun or bool(self.record.turns), True
+        return "user" if begun else "brief" if self.acting.parent else "task"
 
     def _result_origin(self, message: Message) -> str:
         part = message.parts[0] if message.parts else None

@@ -116,7 +116,6 @@ class Reader:
         ranks: dict[str, int] = {}
         flattened: dict[str, Json] = {}
         own: Attributes | None = None
-        dialects: set[str] = set()
         for name, value in attributes.items():
             known = RANKED.get(name)
             if known is not None:
@@ -133,16 +132,10 @@ class Reader:
                         break
         for prefix, tree in flattened.items():
             facts.setdefault(FLATTENED[prefix], _listed(tree))
-        for name, dialect in (
-            ("kind", "openinference"),
-            ("traceloop_kind", "traceloop"),
-            ("operation", "genai"),
-        ):
-            if name in facts:
-                dialects.add(dialect)
+        dialects = [dialect for name, dialect in _DIALECTS.items() if name in facts]
         if "provider" in facts and not dialects:
-            dialects.add("genai")
-        return facts, own, "+".join(sorted(dialects))
+            dialects = ["genai"]
+        return facts, own, "+".join(dialects)
 
     def _event(self, event: SpanEvent, facts: Attributes) -> None:
         """Merge an event that carries content."""
@@ -162,7 +155,7 @@ class Reader:
 
     def _content(self, facts: Attributes, seen: Seen) -> None:
         if "inputs" in facts:
-            seen.inputs = self.interned.messages(facts["inputs"])
+            seen.inputs = self.interned.growing(facts["inputs"], seen.parent)
         elif isinstance(facts.get("arguments"), str):
             seen.arguments = facts["arguments"]
         if "outputs" in facts:
@@ -226,9 +219,9 @@ class Reader:
 def _kind(facts: Attributes, name: str) -> SpanKind:
     operation = facts.get("operation")
     if isinstance(operation, str):
-        for kind, operations in _OPERATIONS.items():
-            if operation.lower() in operations:
-                return kind
+        kind = _OPERATIONS.get(operation.lower())
+        if kind is not None:
+            return kind
     method = facts.get("mcp_method")
     if method == "tools/call":
         return "tool"
@@ -246,12 +239,14 @@ def _kind(facts: Attributes, name: str) -> SpanKind:
     return "other"
 
 
-_OPERATIONS: dict[SpanKind, frozenset[str]] = {
-    "model": MODEL_OPERATIONS,
-    "agent": AGENT_OPERATIONS,
-    "tool": TOOL_OPERATIONS,
-    "workflow": WORKFLOW_OPERATIONS,
+_OPERATIONS: dict[str, SpanKind] = {
+    **dict.fromkeys(MODEL_OPERATIONS, "model"),
+    **dict.fromkeys(AGENT_OPERATIONS, "agent"),
+    **dict.fromkeys(TOOL_OPERATIONS, "tool"),
+    **dict.fromkeys(WORKFLOW_OPERATIONS, "workflow"),
 }
+_DIALECTS = {"operation": "genai", "kind": "openinference", "traceloop_kind": "traceloop"}
+"""Dialects by an attribute that shows them, in the order in which they are named."""
 
 
 def _agent_name(facts: Attributes, kind: SpanKind, name: str) -> str:
@@ -336,11 +331,11 @@ def _listed(tree: Json) -> Any:
 def _tool_arguments(value: Any) -> str:
     """Return a call's arguments; a wrapper that an instrumentation put around them is taken off."""
     inner = parsed(value)
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and cast("Json", inner).keys() <= _WRAPPERS:
         held = cast("Json", inner)
         for key in ("inputs", "input", "kwargs", "arguments"):
             wrapped = parsed(held.get(key))
-            if isinstance(wrapped, dict) and set(held) <= _WRAPPERS:
+            if isinstance(wrapped, dict):
                 return as_text(cast("Json", wrapped))
     return value if isinstance(value, str) else as_text(value)
 

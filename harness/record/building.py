@@ -2,7 +2,8 @@
 
 Our journal says what entered a window and what left it. Foreign traces hold the whole list of messages
 of every request (or nothing); `AgentBuilder.request` finds out what is new in it and what is gone by
-comparing hashes from both ends, so the cost of a request is what its source holds of it.
+comparing hashes from both ends. What a request repeats of the one before is passed over at its beginning, so the
+cost of a request is what is new in it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class AgentBuilder:
         """What the next request will hold, in order."""
         self._digests: list[bytes] = []
         """Of `_held`; kept only where whole requests are compared."""
+        self._told: Sequence[Message] = ()
+        """The messages of the last request that was told whole; `_held` begins with their entries."""
         self._new: list[Entry] = []
         self._gone: list[Entry] = []
 
@@ -77,6 +80,7 @@ class AgentBuilder:
             self._new.remove(old)
         position = bisect_left(self._held, old.place, key=lambda entry: entry.place)
         del self._digests[position:]
+        self._told = self._told[:position]
         if message is None:
             del self._held[position]
             return None
@@ -92,19 +96,24 @@ class AgentBuilder:
     def request(
         self,
         messages: Sequence[Message],
-        origins: Sequence[str],
+        origin: Callable[[Message], str],
         *,
-        hashed: Callable[[Message], bytes] | None = None,
+        hashed: Callable[[Message], bytes],
     ) -> None:
-        """Make the window hold exactly `messages`; `origins` are used for those that are new.
+        """Make the window hold exactly `messages`.
 
-        What an earlier reply already put into the window (see `reply`) is found again by its hash, which
-        `hashed` may know already (it must be that of `digest`).
+        What an earlier reply already put into the window (see `reply`) is found again by its hash.
+
+        Args:
+            origin: Asked, in order, for the origin of each message from the first that did not stand at its
+                place in the last request.
+            hashed: Returns the `digest` of a message, which it may know already.
         """
-        hashed = hashed or digest
+        same = _common(self._told, messages)
+        origins = [origin(message) for message in messages[same:]]
         self._digests += [hashed(entry.message) for entry in self._held[len(self._digests) :]]
-        digests = [hashed(message) for message in messages]
-        start = _common(self._digests, digests)
+        digests = [*self._digests[:same], *(hashed(message) for message in messages[same:])]
+        start = same + _common(self._digests[same:], digests[same:])
         end = _common(self._digests[start:][::-1], digests[start:][::-1])
         again: dict[bytes, list[Entry]] = {}
         for position in range(start, len(self._held) - end):
@@ -115,12 +124,12 @@ class AgentBuilder:
             if known:
                 middle.append(known.pop(0))
             else:
-                entry = self._entry(origins[position], messages[position], None, None)
+                entry = self._entry(origins[position - same], messages[position], None, None)
                 self._new.append(entry)
                 middle.append(entry)
         self._leave(entry for left in again.values() for entry in left)
         self._held[start : len(self._held) - end] = middle
-        self._digests = digests
+        self._digests, self._told = digests, messages
         if end:
             _place_between(middle, self._held, start)
 
@@ -275,11 +284,11 @@ def _reply_piece(part: object, sends_reasoning: bool) -> Piece:
     return Piece("text", "", len(part_text(part)))
 
 
-def _common(left: Sequence[bytes], right: Sequence[bytes]) -> int:
+def _common(left: Sequence[object], right: Sequence[object]) -> int:
     """Return how many items two lists have in common at their beginning."""
     length = 0
     for one, other in zip(left, right, strict=False):
-        if one != other:
+        if one is not other and one != other:
             break
         length += 1
     return length

@@ -208,8 +208,9 @@ class CacheReads:
 
     def of(self, number: int, sizes: Sequence[int]) -> list[int]:
         """Return the token-turns that came from a cache of each piece of an entry."""
-        cached = [size * self._whole[number] for size in sizes]
-        for read in self._partly[number]:
+        whole = self._whole.get(number, 0)
+        cached = [size * whole for size in sizes]
+        for read in self._partly.get(number, ()):
             for index, size in enumerate(sizes):
                 part = min(size, read)
                 cached[index] += part
@@ -222,8 +223,8 @@ def divide(total: int, weights: Sequence[int]) -> list[int]:
 
     What rounding leaves goes to the largest remainders. Weights that are all 0 count as equal.
     """
-    if not weights:
-        return []
+    if len(weights) < 2:
+        return [total] * len(weights)
     whole = sum(weights)
     if whole == 0:
         weights, whole = [1] * len(weights), len(weights)

@@ -110,7 +110,7 @@ class Entry:
     @property
     def text(self) -> str:
         """Everything readable in it: text, thinking, arguments of calls, results."""
-        return "\n".join(part_text(part) for part in self.message.parts)
+        return "\n".join(map(part_text, self.message.parts))
 
     @property
     def is_error(self) -> bool:
@@ -315,8 +315,10 @@ class RunRecord:
 
 def part_text(part: object) -> str:
     """Return what can be read in a part of a message."""
-    if isinstance(part, Text | Reasoning | ToolResult):
-        return part.text
-    if isinstance(part, ToolCall):
-        return part.arguments
-    return ""
+    match part:
+        case Text() | Reasoning() | ToolResult():
+            return part.text
+        case ToolCall():
+            return part.arguments
+        case _:
+            return ""

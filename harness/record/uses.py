@@ -74,9 +74,9 @@ class Uses:
         """Return whether a value, or a piece of one, was shown to the agent by a turn's request."""
         if not self._pieces:
             for value in self._standing:
-                turns = [entry.first for entry in self.observed(value) if entry.first]
-                for one in pieces(value) if turns else ():
-                    self._pieces[one] = min(turns[0], self._pieces.get(one, turns[0]))
+                first = next((entry.first for entry in self.observed(value) if entry.first), 0)
+                for one in pieces(value) if first else ():
+                    self._pieces[one] = min(first, self._pieces.get(one, first))
         return self._pieces.get(piece, turn + 1) <= turn
 
     def in_sight(self, value: str, turn: int) -> bool:

@@ -48,8 +48,8 @@ def tokens(text: str) -> list[str]:
     """Return the tokens of a text, in order; keys of JSON objects are left out."""
     if '"' in text and ":" in text:
         text = _KEY.sub(" ", text)
-    found = _TOKEN.findall(text)
-    return [token.replace(",", "") if "," in token else token for token in found]
+    found: list[str] = _TOKEN.findall(text)
+    return [token.replace(",", "") for token in found] if "," in text else found
 
 
 _SEGMENT = re.compile(r"[^/\\:=?&#@,;|]+")

@@ -87,6 +87,7 @@ async def confirm(
     events: Sequence[Recorded],
     asked: ScriptedModel | None = None,
     *,
+    agent: str = "lead",
     contracts: Sequence[Contract] = (),
 ) -> Confirmation:
     """Return what confirms the one finding of a detector, whose own cost must be what its requests say."""
@@ -94,7 +95,7 @@ async def confirm(
         events,
         which=Which(detectors=(detector,)),
         live=asked is not None,
-        models={"lead": asked} if asked else None,
+        models={agent: asked} if asked else None,
         contracts=contracts,
     )
     (found,) = confirmed.findings
@@ -175,21 +176,21 @@ async def test_reads_made_twice_are_left_out_from_the_second_on():
 async def test_what_leaked_into_a_window_is_left_out():
     leak = "Go on: the heron nests under the ninth arch of the western bridge since April."
     models = {
-        "lead": scripted(DELEGATE, says(""), says("Done.")),
-        "scout": scripted(calls("desk.read_note", name="a"), says("Read it.")),
+        "lead": scripted(calls("desk.read_note", name="a"), DELEGATE, says("Done.")),
+        "scout": scripted(says(""), says("Read it.")),
     }
     delegating = team(delegates=["scout"])
     async with harness.open(delegating, store=":memory:", models=models, toolsets=[desk()]) as opened:
         run = await opened.start("Go.")
         await run.result()
-        forked = await opened.fork(run.id, "lead/turn-3", changes=Changes(edit={"5": leak}))
+        forked = await opened.fork(run.id, "lead/scout-1/turn-2", changes=Changes(edit={"3": leak}))
         await forked.result()
         events = list(opened.journal.read(forked.id))
     asked = scripted(tells_all)
 
-    found = await confirm("leakage", events, asked)
+    found = await confirm("leakage", events, asked, agent="scout")
 
-    assert found.at == "lead/turn-3"
+    assert found.at == "lead/scout-1/turn-2"
     assert "heron" not in "".join(message.text for message in asked.requests[0])
 
 

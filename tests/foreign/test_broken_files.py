@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spans import span, write
 
 from harness.errors import TraceError
 from harness.foreign import read_records
@@ -185,6 +186,27 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
 
 
 @pytest.mark.timeout(10)
+@pytest.mark.parametrize("broken", ["[%s,]", "[%s, {]", "[%s, 1 2]"])
+def test_a_request_that_begins_like_the_one_before_and_is_no_json_is_a_text(broken: str, tmp_path: Path):
+    said = json.dumps({"role": "user", "content": "Go."})
+    inputs = [f"[{said}]", broken % said]
+
+    [record] = read_records(
+        write(
+            tmp_path / "broken.json",
+            span(1, 0, "invoke_agent a", **{"gen_ai.operation.name": "invoke_agent"}),
+            *(
+                span(number, 1, "chat m", **{"gen_ai.operation.name": "chat", "gen_ai.input.messages": told})
+                for number, told in enumerate(inputs, 2)
+            ),
+        )
+    )
+
+    [agent] = record.agents.values()
+    assert [entry.text for entry in agent.window(1)] == ["Go."]
+    assert [entry.text for entry in agent.window(2)] == [inputs[1]]
+
+
 def test_spans_without_ids_are_no_parents_of_themselves(tmp_path: Path):
     events = [{"event": "span_begin", "id": "", "name": "a"}, {"event": "model", "input": []}]
     path = written(tmp_path, {"eval": {}, "samples": [{"id": 1, "events": events}]})

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
 from harness.diagnosis.weighing import change, changes_state, quote_call, weight
-from harness.messages import canonical_arguments
 from harness.record import Call, Turn
 from harness.record.effects import access_of
-from harness.record.values import argument_values, values_and_words
+from harness.record.values import values_and_words
 
 LOOP_CALLS = 3
 LONGEST_CYCLE = 6
@@ -18,15 +17,15 @@ CYCLE_ROUNDS = 3
 SERIALISED_CALLS = 3
 
 
-def _signature(call: Call) -> tuple[str, str, str]:
-    return call.tool, canonical_arguments(call.arguments), call.result or ""
+def _signature(case: AgentCase, call: Call) -> tuple[str, str, str]:
+    return *case.asked[call.key].request, call.result or ""
 
 
 def loops(case: AgentCase) -> Iterable[Finding]:
     """Yield calls that were made at least three times with the same result, nothing having changed between."""
     runs: dict[tuple[str, str, str], list[Call]] = {}
     for call in case.agent.calls():
-        signature = _signature(call)
+        signature = _signature(case, call)
         if changes_state(call):
             # Whatever it changed, the others may find something else now.
             for other in [one for one in runs if one != signature]:
@@ -65,7 +64,7 @@ def _loop(case: AgentCase, calls: list[Call]) -> Iterable[Finding]:
 def cycles(case: AgentCase) -> Iterable[Finding]:
     """Yield sequences of two to six calls that were gone through three times with the same results."""
     calls = list(case.agent.calls())
-    signatures = [_signature(call) for call in calls]
+    signatures = [_signature(case, call) for call in calls]
     free = 0
     for length in range(2, LONGEST_CYCLE + 1):
         run = 0
@@ -143,7 +142,7 @@ def _known_before(case: AgentCase, turn: Turn, first: Turn) -> bool:
     """Return whether all that the arguments of a turn's call say stood in the window before `first` replied."""
     assert first.reply is not None
     call = turn.calls[0]
-    leaves = " ".join(argument_values(call.arguments).values())
+    leaves = " ".join(case.asked[call.key].values.values())
     if not leaves.strip() or call.tool != first.calls[0].tool:
         return False
     values, words = values_and_words(leaves)
@@ -152,10 +151,10 @@ def _known_before(case: AgentCase, turn: Turn, first: Turn) -> bool:
     return bool(sources) and all(one is not None and one.number < first.reply.number for one in sources)
 
 
-def _are_pages(calls: Iterable[Call]) -> bool:
+def _are_pages(case: AgentCase, calls: Iterable[Call]) -> bool:
     """Return whether calls ask for the same and differ in a number only: whether there is a next page, a page tells."""
     asked = {
-        tuple((path, value) for path, value in argument_values(call.arguments).items() if not value.isdigit())
+        tuple((path, value) for path, value in case.asked[call.key].values.items() if not value.isdigit())
         for call in calls
     }
     return len(asked) == 1 and asked != {()}
@@ -163,9 +162,9 @@ def _are_pages(calls: Iterable[Call]) -> bool:
 
 def _serialised(case: AgentCase, chain: Sequence[Turn]) -> Iterable[Finding]:
     calls = [turn.calls[0] for turn in chain]
-    if len(chain) < SERIALISED_CALLS or len({_signature(call)[:2] for call in calls}) < len(calls):
+    if len(chain) < SERIALISED_CALLS or len({case.asked[call.key].request for call in calls}) < len(calls):
         return
-    if _are_pages(calls):
+    if _are_pages(case, calls):
         return
     later = chain[1:]
     tokens = _tokens_of_turns(case, (turn.number for turn in later))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from harness.diagnosis.assertions import is_asserted_only, is_derived, is_identifier
+from harness.diagnosis.assertions import is_asserted_only, is_derived
 from harness.diagnosis.case import AgentCase, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
 from harness.diagnosis.weighing import change, quote, quote_call
 from harness.record import Call, Entry
 from harness.record.effects import access_of, needs_existing
-from harness.record.values import argument_values, tokens
+from harness.record.values import tokens
 
 SOON = 12
 """Turns after a call within which its argument's value is looked for in a later result."""
@@ -25,7 +25,7 @@ def used_before_available(case: AgentCase) -> Iterable[Finding]:
     """Yield calls whose argument only a result that came beside or after them brought."""
     made: set[str] = set()
     for call in case.agent.calls():
-        for path, value in _identifiers(call):
+        for path, value in case.asked[call.key].identifiers.items():
             later = None if value in made else _first_shown_later(case, call, value)
             if later is None or (not call.is_error and not needs_existing(call, path)):
                 continue
@@ -50,24 +50,17 @@ def used_before_available(case: AgentCase) -> Iterable[Finding]:
                 ),
                 subject=f"{call.tool} {path}",
             )
-        made |= _made(call)
+        made |= _made(case, call)
 
 
-def _identifiers(call: Call) -> Iterable[tuple[str, str]]:
-    """Yield the arguments that have to come from somewhere, by path, as the window's values are spelled."""
-    for path, value in argument_values(call.arguments).items():
-        if is_identifier(path, value):
-            spelled = tokens(value)
-            yield path, spelled[0] if len(spelled) == 1 else value
-
-
-def _made(call: Call) -> set[str]:
+def _made(case: AgentCase, call: Call) -> set[str]:
     """Return what may be there because a call made it: names that it gave, and all that its texts name."""
     if call.is_error or access_of(call) == "read":
         return set()
     made: set[str] = set()
-    for path, value in argument_values(call.arguments).items():
-        if not is_identifier(path, value) or not needs_existing(call, path):
+    asked = case.asked[call.key]
+    for path, value in asked.values.items():
+        if path not in asked.identifiers or not needs_existing(call, path):
             made |= {value, *tokens(value)}
     return made
 
@@ -91,14 +84,14 @@ def unsupported_arguments(case: AgentCase) -> Iterable[Finding]:
     seen: set[tuple[str, str]] = set()
     made: set[str] = set()
     for call in case.agent.calls():
-        for path, value in _identifiers(call):
+        for path, value in case.asked[call.key].identifiers.items():
             if (call.tool, value) in seen or value in made or _may_be_right(call, path, value):
                 continue
             source = case.uses.introduced.get(value)
             if source is not None and is_asserted_only(case, value, source, before=call):
                 seen.add((call.tool, value))
                 yield _unsupported(case, call, path, value, source)
-        made |= _made(call)
+        made |= _made(case, call)
 
 
 def _may_be_right(call: Call, path: str, value: str) -> bool:

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import orjson
 
-from harness.diagnosis.assertions import is_asserted_only, is_identifier
+from harness.diagnosis.assertions import is_asserted_only
 from harness.diagnosis.case import AgentCase, Case, Detector
 from harness.diagnosis.findings import Finding, Price, Remedy, Where
 from harness.diagnosis.weighing import Changes, price, quote, quote_call, used_share, weight
 from harness.record import AgentRecord, Call, Entry
 from harness.record.effects import access_of
-from harness.record.values import argument_values, is_distinctive, tokens
+from harness.record.values import is_distinctive, tokens
 
 SHINGLE = 6
 LEAKED_RUNS = (3, 0.3)
@@ -176,7 +176,7 @@ def contradictions(case: AgentCase) -> Iterable[Finding]:
     for call, entry in case.results:
         if call.is_error or call.children or access_of(call) == "write":
             continue
-        for key, value in _facts(call, entry.text):
+        for key, value in _facts(case.asked[call.key].values.values(), entry.text):
             known = facts.get(key)
             if known is not None and _disagree(known[0], value) and known[1].turn <= call.turn:
                 other, before, old = known
@@ -221,17 +221,20 @@ def _spelled(value: str) -> object:
         return plain
 
 
-def _facts(call: Call, text: str) -> Iterator[tuple[tuple[str, str], str]]:
+def _facts(asked: Iterable[str], text: str) -> Iterator[tuple[tuple[str, str], str]]:
     """Yield (thing, attribute) → value; things without a name of their own are what the call asked about."""
     try:
-        parsed = orjson.loads(text)
+        # Most results are no JSON, and of an error one is told the line and the column.
+        parsed = orjson.loads(text) if text.lstrip().startswith(("{", "[")) else None
     except orjson.JSONDecodeError:
-        asked = [value for value in argument_values(call.arguments).values() if is_distinctive(value)]
-        if len(asked) == 1:
+        parsed = None
+    if parsed is None:
+        things = [value for value in asked if is_distinctive(value)]
+        if len(things) == 1:
             for attribute, value in _LINE.findall(text):
-                yield (asked[0], attribute.strip().lower()), value
+                yield (things[0], attribute.strip().lower()), value
         return
-    yield from _json_facts(parsed, set(argument_values(call.arguments).values()))
+    yield from _json_facts(parsed, set(asked))
 
 
 def _json_facts(value: Any, asked: set[str]) -> Iterator[tuple[tuple[str, str], str]]:
@@ -269,9 +272,9 @@ def poisoning(case: AgentCase) -> Iterable[Finding]:
     """Yield values that only the agent itself ever asserted, and that it went on to use in calls."""
     uses: dict[str, list[tuple[Call, str]]] = defaultdict(list)
     for call in case.agent.calls():
-        for path, value in argument_values(call.arguments).items():
-            if is_identifier(path, value):
-                uses[value].append((call, path))
+        asked = case.asked[call.key]
+        for path in asked.identifiers:
+            uses[asked.values[path]].append((call, path))
     for value, places in uses.items():
         source = case.uses.introduced.get(value)
         turns = {call.turn for call, _ in places}

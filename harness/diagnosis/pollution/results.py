@@ -20,7 +20,7 @@ from harness.diagnosis.weighing import (
 )
 from harness.record import Call, Entry
 from harness.record.effects import access_of
-from harness.record.values import argument_values, is_distinctive
+from harness.record.values import is_distinctive
 
 UNUSED_TOKENS = 150
 UNUSED_WARNING_TOKENS = 1_000
@@ -71,7 +71,7 @@ def unused_results(case: AgentCase) -> Iterable[Finding]:
 def duplicate_reads(case: AgentCase) -> Iterable[Finding]:
     """Yield reads that brought again what already stood in the window, with no change in between."""
     changes = Changes(case)
-    for (tool, _), calls in by_request(call for call, _ in case.results).items():
+    for (tool, _), calls in by_request(case).items():
         again: list[Call] = []
         first = calls[0]
         for call in calls[1:]:
@@ -142,7 +142,7 @@ def superseded_results(case: AgentCase) -> Iterable[Finding]:
 
 def _superseded(case: AgentCase) -> Iterable[tuple[Call, Call]]:
     """Yield pairs of a read and the next one of the same request that gave something else."""
-    for calls in by_request(call for call, _ in case.results).values():
+    for calls in by_request(case).values():
         for old, new in zip(calls, calls[1:], strict=False):
             reads = not old.is_error and not new.is_error and access_of(old) != "write"
             if reads and old.turn < new.turn and old.result != new.result:
@@ -158,7 +158,7 @@ def stale_arguments(case: AgentCase) -> Iterable[Finding]:
     if not superseded_at:
         return
     for call in case.agent.calls():
-        for path, value in argument_values(call.arguments).items():
+        for path, value in case.asked[call.key].values.items():
             source = _only_stale(case, call, value, superseded_at)
             if source is None:
                 continue

@@ -11,7 +11,7 @@ from harness.diagnosis.case import AgentCase, Case, Detector
 from harness.diagnosis.findings import Finding, Price, Quote, Remedy, Where
 from harness.diagnosis.weighing import change, price, quote, quote_call, several, weight
 from harness.record import Call, Entry
-from harness.record.values import argument_values, is_distinctive
+from harness.record.values import is_distinctive
 
 NEVER_CALLED_TOKENS = 400
 RESIDUE_TURNS = 3
@@ -180,7 +180,7 @@ def lost_identifiers(case: AgentCase) -> Iterable[Finding]:
     for call in case.agent.calls():
         if call.turn <= first_gone:
             continue
-        for value in argument_values(call.arguments).values():
+        for value in case.asked[call.key].values.values():
             telling = is_distinctive(value) and not _SHORT_NUMBER.fullmatch(value)
             last = case.uses.last_seen(value, call.turn) if telling else None
             if last is not None and not case.uses.in_sight(value, call.turn):
