@@ -6,20 +6,21 @@ which a team that uses neither should not pay.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from harness.events import Event
-from harness.loop.room import SUMMARISER
+from harness.loop.room import BY_NAME
 from harness.messages import Message, Text, ToolCall
 from harness.models.port import Model, Price
 from harness.models.profiles import profile_of
-from harness.team import ModelSpec, ServerSpec, TeamSpec
+from harness.team import ModelSpec, ServerSpec, Team, TeamSpec
 from harness.team.places import SENSITIVE
 from harness.tools.environment import read_environment
 from harness.tools.port import Tool, Toolset
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from harness.tools.hub import ToolHub
 
 
-def build_model(spec: ModelSpec) -> Model:
-    """Return the model that `spec` describes."""
+def build_model(spec: ModelSpec, *, key_from: str = "") -> Model:
+    """Return the model that `spec` describes; `key_from` names the variable that its key came from."""
     match spec.api:
         case "offline":
             from harness.models.offline import OfflineModel
@@ -38,35 +39,31 @@ def build_model(spec: ModelSpec) -> Model:
         case "scripted":
             return _scripted(spec)
         case _:
-            return _over_the_network(spec)
+            return _over_the_network(spec, key_from)
 
 
-def build_models(spec: TeamSpec, given: Mapping[str, Model]) -> dict[str, Model]:
-    """Return a model for every agent, by agent name, and those that sum up windows as `model:NAME`.
+def build_models(team: Team, given: Mapping[str, Model]) -> dict[str, Model]:
+    """Return a model for every agent, by agent name, and those that sum up windows or stand in as `model:NAME`.
 
     All that name the same entry of `models:` share one model and its connections.
 
     Args:
         given: Models to use instead, by the name of an agent or of an entry of `models:`.
     """
-    built: dict[str, Model] = {}
-    by_agent: dict[str, Model] = {}
-    for agent, agent_spec in spec.agents.items():
-        name = agent_spec.model or _default_model(spec)
-        if agent in given:
-            by_agent[agent] = given[agent]
-        elif name in given:
-            by_agent[agent] = given[name]
-        else:
-            if name not in built:
-                built[name] = build_model(spec.models[name])
-            by_agent[agent] = built[name]
-    for name in _summarisers(spec):
-        if name in given:
-            by_agent[f"{SUMMARISER}{name}"] = given[name]
-        else:
-            by_agent[f"{SUMMARISER}{name}"] = built.get(name) or build_model(spec.models[name])
-    return by_agent
+    spec = team.spec
+    built: dict[str, Model] = dict(given)
+
+    def model(name: str) -> Model:
+        if name not in built:
+            built[name] = build_model(spec.models[name], key_from=_key_from(team, name))
+        return built[name]
+
+    by_agent = {
+        agent: given[agent] if agent in given else model(spec.model_of(agent)) for agent in spec.agents
+    }
+    fallbacks = {name for agent in spec.agents for name in spec.fallbacks_of(agent)}
+    by_name = {f"{BY_NAME}{name}": model(name) for name in sorted(_summarisers(spec) | fallbacks)}
+    return by_agent | by_name
 
 
 def _summarisers(spec: TeamSpec) -> set[str]:
@@ -75,8 +72,17 @@ def _summarisers(spec: TeamSpec) -> set[str]:
     return {one.summarise.model for one in strategies if one.summarise and one.summarise.model}
 
 
-def _default_model(spec: TeamSpec) -> str:
-    return "default" if "default" in spec.models else next(iter(spec.models))
+def _key_from(team: Team, name: str) -> str:
+    """Return where a model's key came from, in words: the variable, or the place in the team file."""
+    written: Mapping[str, Any] = team.source.get("models", {}).get(name, {})
+    texts = [written.get("api_key"), *written.get("headers", {}).values()]
+    variables = [found[1] for text in texts if (found := _VARIABLE.search(str(text or "")))]
+    if not variables:
+        return "" if any(texts) else f"no models.{name}.api_key is given"
+    # A key that is written out in the file is stored as a variable that is named after its place.
+    if variables[0] == re.sub(r"[^A-Za-z0-9]", "_", f"models_{name}_api_key").upper():
+        return f"its key stands at models.{name}.api_key"
+    return f"its key came from the variable {variables[0]}"
 
 
 def _scripted(spec: ModelSpec) -> Model:
@@ -91,6 +97,8 @@ def _scripted(spec: ModelSpec) -> Model:
     return ScriptedModel(*replies)
 
 
+_VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_]\w*)")
+
 _WIRE_MODELS = {
     "openai-chat": "harness.models.openai_chat:OpenAIChatModel",
     "openai-responses": "harness.models.openai_responses:OpenAIResponsesModel",
@@ -100,8 +108,9 @@ _WIRE_MODELS = {
 """Wire APIs, and the class that speaks each."""
 
 
-def _over_the_network(spec: ModelSpec) -> Model:
+def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
     from harness.models.endpoint import Endpoint
+    from harness.models.limiter import Limits
 
     module, _, name = _WIRE_MODELS[spec.api].partition(":")
     price = None
@@ -119,10 +128,16 @@ def _over_the_network(spec: ModelSpec) -> Model:
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
             timeout_seconds=spec.timeout_seconds,
+            idle_seconds=spec.idle_seconds,
             retries=spec.retries,
             context_window=spec.context_window,
             price=price,
-            parallel=spec.parallel,
+            limits=Limits(
+                requests_per_minute=spec.requests_per_minute,
+                tokens_per_minute=spec.tokens_per_minute,
+                parallel=spec.parallel,
+            ),
+            key_from=key_from,
             profile=profile_of(spec.model or "", spec.dialect),
         )
     )

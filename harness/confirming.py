@@ -222,10 +222,10 @@ async def _models(
     team = recorded_team(recorded, to_run=False)
     if live:
         team = recorded_team(recorded, servers=servers_named(team), to_run=True)
-    built = build_models(team.spec, given)
+    built = build_models(team, given)
     redactor = Redactor(team.hidden)
     try:
-        used = as_recorded(list(effective(recorded)), built, built)
+        used = as_recorded(list(effective(recorded)), team, built, built)
         yield {name: GuardedModel(model, redactor) for name, model in used.items()}
     finally:
         await close_models(built, given)

@@ -10,8 +10,14 @@
     ├── Divergence             a run carried out again does not do what its record says
     ├── ModelError             a model call failed and is not worth repeating
     │   ├── ModelUnavailable   the endpoint could not be reached, or kept failing
+    │   │   └── ModelUnreachable   there was no connection: its name, its port, its certificate
     │   ├── ModelRejected      the endpoint refused the request (4xx)
-    │   └── ContextOverflow    the request does not fit into the model's window
+    │   │   └── QuotaUsedUp    the account has no credit or quota left
+    │   ├── ModelRefused       the model, or a filter, would not answer
+    │   ├── EmptyResponse      the model said nothing, twice
+    │   ├── ReplyCutOff        the model's replies do not fit into its length limit
+    │   ├── ContextOverflow    the request does not fit into the model's window
+    │   └── ThinkingBudgetExhausted  it thought up to its budget and would not act
     ├── ToolError              a tool failed; the model sees the text and may mend it
     │   └── ToolServerError    the server behind it could not be started or was lost
     ├── RequiredServerFailed   a server the team cannot do without does not start; the run fails
@@ -105,12 +111,41 @@ class ModelUnavailable(ModelError):
     """The endpoint could not be reached, or kept failing."""
 
 
+class ModelUnreachable(ModelUnavailable):
+    """There was no connection to the endpoint: its name, its port or its certificate is wrong, or it is down."""
+
+
 class ModelRejected(ModelError):
     """The endpoint refused the request; repeating it would not help."""
 
 
+class QuotaUsedUp(ModelRejected):
+    """The account has no credit or quota left; another model may."""
+
+
+class ModelRefused(ModelError):
+    """The model, or a filter before it, would not answer; asking again would not help."""
+
+
+class EmptyResponse(ModelError):
+    """The model said nothing, and nothing again when it was told so."""
+
+
+class ReplyCutOff(ModelError):
+    """The model's replies were cut off at its length limit again and again."""
+
+
 class ContextOverflow(ModelError):
     """The request does not fit into the model's context window."""
+
+
+class ThinkingBudgetExhausted(ModelError):
+    """A model thought up to its budget, and could not be brought to act after that."""
+
+    tokens: int = 0
+    """What was thought, in all attempts, by our count."""
+    requests: int = 1
+    """How many requests that were."""
 
 
 class ToolError(HarnessError):

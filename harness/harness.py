@@ -33,6 +33,7 @@ from harness.replay import Changes, Resumption, carry_out_again, plan_fork, plan
 from harness.run import Run, RunResult
 from harness.sessions import carried_context
 from harness.team import Team, restore_team
+from harness.thinking_plans import thinking_plans
 from harness.tools.port import Toolset
 from harness.version import version
 
@@ -205,7 +206,9 @@ class Harness:
             servers=server_names(self._wiring.toolsets),
         )
         servers = ToolServers(team.spec.mcpServers, team.base, self._wiring.toolsets)
-        return Crew(team, build_models(team.spec, self._wiring.given), servers)
+        models = build_models(team, self._wiring.given)
+        thinking_plans(team, models)
+        return Crew(team, models, servers)
 
     async def resume_all(self) -> list[Run]:
         """Carry on every run of this team that was cut off or interrupted and that no live process has.

@@ -50,9 +50,20 @@ class Budget:
         self.cost = spent.cost
         self.turns = spent.turns
         self._reserved = 0
-        """Tokens that calls under way will send, so that agents side by side do not all take the same rest."""
+        """Tokens that calls under way will use, so that agents side by side do not all take the same rest."""
+        self._reserved_cost = 0.0
         self._held = 0
         """The part of it that this agent's own call under way has reserved, here and above."""
+        self._held_cost = 0.0
+        self.counts_tokens: bool = (
+            limits.tokens is not None
+            or limits.usd is not None
+            or (parent is not None and parent.counts_tokens)
+        )
+        """Whether there is a limit on tokens or dollars, here or above."""
+        self._thinking_reserved = 0
+        """Thinking that calls under way may do, for the same reason."""
+        self._thinking_held = 0
         self._ended: LimitReached | None = None
         own = math.inf
         if limits.minutes is not None:
@@ -71,24 +82,33 @@ class Budget:
     def spend(self, usage: Usage, cost: float) -> None:
         """Take what a model call cost from this budget and all above it."""
         self._release()
+        self.charge(usage, cost)
+
+    def charge(self, usage: Usage, cost: float) -> None:
+        """Take from this budget and all above it what a call cost beside what is reserved for it."""
         for budget in self._upwards():
             budget.usage += usage
             budget.cost += cost
 
-    def begin_turn(self, next_tokens: int = 0) -> None:
-        """Count a turn that will send about `next_tokens`.
+    def begin_turn(self, next_tokens: int = 0, next_cost: float = 0.0) -> None:
+        """Count a turn that is expected to use `next_tokens`, for `next_cost` USD.
 
         Raises:
             LimitReached: This turn would pass a limit here or above.
         """
         self._release()
         for budget in self._upwards():
-            budget._check(budget.usage.total_tokens + budget._reserved + next_tokens, budget.cost)
+            budget._check(
+                budget.usage.total_tokens + budget._reserved + next_tokens,
+                budget.cost,
+                budget._reserved_cost + next_cost,
+            )
             if budget is self or budget.parent is None:
                 budget._check_turns(budget.turns)
-        self._held = next_tokens
+        self._held, self._held_cost = next_tokens, next_cost
         for budget in self._upwards():
             budget._reserved += next_tokens
+            budget._reserved_cost += next_cost
             if budget is self or budget.parent is None:
                 budget.turns += 1
 
@@ -106,7 +126,7 @@ class Budget:
         """Tokens of thinking that are left here and above; None for no limit."""
         return min(
             (
-                max(0, budget.limits.thinking - budget.usage.reasoning_tokens)
+                max(0, budget.limits.thinking - budget.usage.reasoning_tokens - budget._thinking_reserved)
                 for budget in self._upwards()
                 if budget.limits.thinking is not None
             ),
@@ -117,16 +137,28 @@ class Budget:
         """Return the limit on thinking that is reached, here or above, if one is."""
         for budget in self._upwards():
             allowed = budget.limits.thinking
-            if allowed is not None and budget.usage.reasoning_tokens >= allowed:
+            if allowed is not None and budget.usage.reasoning_tokens + budget._thinking_reserved >= allowed:
                 return LimitReached("thinking", budget.scope, allowed)
         return None
 
+    def hand_out_thinking(self, tokens: int) -> None:
+        """Set thinking apart for the call that begins; what it leaves over comes back with `spend`."""
+        self._thinking_held += tokens
+        for budget in self._upwards():
+            budget._thinking_reserved += tokens
+
     @property
     def tokens_left(self) -> int | None:
-        """Tokens that are left here and above; None for no limit."""
+        """Tokens that are left here and above, but for what calls under way may think; None for no limit."""
         return min(
             (
-                max(0, budget.limits.tokens - budget.usage.total_tokens - budget._reserved)
+                max(
+                    0,
+                    budget.limits.tokens
+                    - budget.usage.total_tokens
+                    - budget._reserved
+                    - budget._thinking_reserved,
+                )
                 for budget in self._upwards()
                 if budget.limits.tokens is not None
             ),
@@ -153,12 +185,16 @@ class Budget:
         """
         self._release()
         for budget in self._upwards():
-            budget._check(budget.usage.total_tokens + budget._reserved + next_tokens, budget.cost)
+            budget._check(
+                budget.usage.total_tokens + budget._reserved + next_tokens,
+                budget.cost,
+                budget._reserved_cost,
+            )
         self._held = next_tokens
         for budget in self._upwards():
             budget._reserved += next_tokens
 
-    def admit_again(self, before: Mapping[str, Spent], next_tokens: int) -> None:
+    def admit_again(self, before: Mapping[str, Spent], next_tokens: int, next_cost: float = 0.0) -> None:
         """Decide about a turn that is recorded, from what had been used up before it.
 
         Args:
@@ -169,7 +205,7 @@ class Budget:
         """
         for budget in self._upwards():
             spent = before["" if budget.parent is None else budget.scope]
-            budget._check(spent.usage.total_tokens + next_tokens, spent.cost)
+            budget._check(spent.usage.total_tokens + next_tokens, spent.cost, next_cost)
             if budget is self or budget.parent is None:
                 budget._check_turns(spent.turns)
 
@@ -183,17 +219,20 @@ class Budget:
                 return LimitReached("minutes", budget.scope, budget.limits.minutes)
         return None
 
-    def _check(self, tokens: int, cost: float) -> None:
+    def _check(self, tokens: int, cost: float, next_cost: float) -> None:
         limits = self.limits
         if limits.tokens is not None and tokens > limits.tokens:
             raise LimitReached("tokens", self.scope, limits.tokens)
-        if limits.usd is not None and cost >= limits.usd:
+        if limits.usd is not None and (cost >= limits.usd or cost + next_cost > limits.usd):
             raise LimitReached("usd", self.scope, limits.usd)
 
     def _release(self) -> None:
         for budget in self._upwards():
             budget._reserved -= self._held
-        self._held = 0
+            budget._reserved_cost -= self._held_cost
+            budget._thinking_reserved -= self._thinking_held
+        self._held = self._thinking_held = 0
+        self._held_cost = 0.0
 
     def _check_turns(self, turns: int) -> None:
         if self.limits.turns is not None and turns >= self.limits.turns:

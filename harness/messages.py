@@ -24,6 +24,16 @@ EARLIER = "[Earlier in this session]"
 """Begins the tasks of earlier runs that a run of the same session is told about."""
 
 
+BRIEF = "# Brief"
+"""Begins what a sub-agent is asked, in the words of another model."""
+
+WORK = "The agent's task:"
+"""Begins what a model is to sum up."""
+
+MADE_BY_MODELS = (BRIEF, WORK)
+"""How a first message begins that models had a hand in, and not the user alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """Plain text."""
@@ -194,6 +204,19 @@ class Usage:
             self.estimated or other.estimated,
             self.cache_write_tokens + other.cache_write_tokens,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingCut:
+    """How a reply came about whose thinking the harness ended."""
+
+    tokens: int
+    """What was thought until then, by our count."""
+    then: Literal["continued", "asked-without", "asked-for-call"]
+    """The model went on from what it had thought; or was asked again, without thinking or for a tool call."""
+    forced: str = ""
+    """What the harness wrote at the end of the reply's first reasoning to end it. The model did not say it, so
+    whoever trains on the reply masks it."""
 
 
 StopReason = Literal["end", "tool_calls", "length", "refusal"]

@@ -22,6 +22,7 @@ from harness.models.port import Model
 from harness.models.profiles import profile_of
 from harness.run import RunResult
 from harness.team import NETWORK_APIS, Team, TeamSpec, load_team
+from harness.thinking_plans import thinking_plans
 from harness.tools.port import Toolset
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ async def open_harness(
     )
     _check_prices(loaded.spec)
     given = models or {}
+    by_agent = build_models(loaded, given)
+    thinking_plans(loaded, by_agent)
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         journal = _journal(store)
         if journal is not store:
             stack.push_async_callback(journal.close)
-        by_agent = build_models(loaded.spec, given)
         stack.push_async_callback(close_models, by_agent, given)
         tool_servers = ToolServers(loaded.spec.mcpServers, loaded.base, toolsets)
         tracing = _tracing(trace)

@@ -20,7 +20,7 @@ from harness.replay import Replay, carry_out_again, recorded_team
 from harness.replay.bundle import is_bundle, read_bundle
 from harness.replay.divergence import Divergence, describe_divergence, describe_missing
 from harness.replay.resumption import latest_team
-from harness.team import Team, TeamSpec, load_team, team_difference
+from harness.team import Team, load_team, team_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +96,17 @@ async def replay_run(
     before = recorded_team(recorded, to_run=False)
     given = models or {}
     if against is None:
-        async with _built(before.spec, given) as built:
+        async with _built(before, given) as built:
             return Replayed(await carry_out_again(recorded, before, built), recorded=recorded)
     team = against if isinstance(against, Team) else _changed_team(against, recorded, before)
-    async with _built(team.spec, given) as built, _built(before.spec, given) as old:
+    async with _built(team, given) as built, _built(before, given) as old:
         replay = await carry_out_again(recorded, team, built, check="requests", before=old)
     return Replayed(replay, tuple(team_difference(latest_team(recorded).team, team.source)), recorded)
 
 
 @asynccontextmanager
-async def _built(spec: TeamSpec, given: Mapping[str, Model]) -> AsyncGenerator[Mapping[str, Model]]:
-    models = build_models(spec, given)
+async def _built(team: Team, given: Mapping[str, Model]) -> AsyncGenerator[Mapping[str, Model]]:
+    models = build_models(team, given)
     try:
         yield models
     finally:

@@ -22,21 +22,26 @@ from harness.events import (
     DeliverableRejected,
     Event,
     LimitWasReached,
+    ModelCallFinished,
     ModelCallRetried,
+    ModelFellBack,
     PlanCreated,
     ReplanRequested,
     RunResumed,
+    ThinkingOverran,
     ToolCallFinished,
     ToolServerFailed,
     ToolServerStarted,
 )
 from harness.harness import Harness
-from harness.loop.log import Progress
+from harness.loop.log import Happening, Progress
 from harness.loop.state import AgentState, RunState
-from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.port import ThinkingDelta, Waiting
 from harness.run import Run
 
 REFRESH_SECONDS = 0.12
+_LAST_THOUGHT = 60
+"""Characters of an agent's thinking beside its name."""
 
 
 async def show_progress(harness: Harness, run: Run) -> None:
@@ -49,10 +54,22 @@ async def show_progress(harness: Harness, run: Run) -> None:
 
 
 async def _lines(run: Run) -> None:
+    def notice(agent: str, notice: Happening) -> None:
+        if isinstance(notice, Waiting) and notice.queued:
+            print(f"{agent}: {describe_wait(notice)}", file=sys.stderr, flush=True)
+
+    run.notices.listen(notice)
     async for recorded in run.events(after=run.begins_at - 1):
         line = describe(recorded.event)
         if line:
             print(line, file=sys.stderr, flush=True)
+
+
+def describe_wait(waiting: Waiting) -> str:
+    """Return what a request waits for, and how long if that is known."""
+    seconds = "" if waiting.seconds is None else f" {waiting.seconds:.0f} s"
+    others = "" if waiting.queued < 2 else f", {waiting.queued} in the queue"
+    return f"waits{seconds}{others}: {waiting.reason}"
 
 
 def describe(event: Event) -> str:
@@ -74,14 +91,34 @@ def describe(event: Event) -> str:
             return f"{agent}: sent back: {one_line('; '.join(reasons), 90)}"
         case LimitWasReached(agent=agent, limit=limit, scope=scope):
             return f"{agent}: the {limit} limit of {scope} is reached"
-        case ModelCallRetried(agent=agent, reason=reason, wait_seconds=seconds):
-            return f"{agent}: model call failed, again in {seconds:.1f} s: {one_line(reason, 90)}"
+        case ModelCallRetried() | ModelFellBack():
+            return _describe_fault(event)
         case ToolServerStarted(server=server, tools=tools, seconds=seconds) if seconds > 1:
             return f"server {server}: {count(len(tools), 'tool')} after {seconds:.1f} s"
         case ToolServerFailed(server=server, error=error):
             return f"server {server} failed: {one_line(error, 120)}"
         case _:
-            return _describe_people(event)
+            return _describe_thinking(event) or _describe_people(event)
+
+
+def _describe_thinking(event: Event) -> str:
+    """Return one line about thinking that passed its budget, or nothing."""
+    match event:
+        case ModelCallFinished(agent=agent, cut=cut) if cut is not None:
+            return f"{agent}: its thinking was ended after {count(cut.tokens, 'token')}"
+        case ThinkingOverran(agent=agent, tokens=tokens, budget=budget):
+            return f"{agent}: thought {count(tokens, 'token')} where {budget:,} were allowed"
+        case _:
+            return ""
+
+
+def _describe_fault(event: ModelCallRetried | ModelFellBack) -> str:
+    """Return one line about a request that failed, and what is done about it."""
+    if isinstance(event, ModelCallRetried):
+        done = f"model call failed, again in {event.wait_seconds:.1f} s"
+    else:
+        done = f"goes on with {event.to_model} instead of {event.from_model}"
+    return f"{event.agent}: {done}: {one_line(event.reason, 90)}"
 
 
 def _describe_people(event: Event) -> str:
@@ -133,12 +170,21 @@ class _Picture:
         self._console = console
         self._began = time.monotonic()
         self._said: dict[str, str] = {}
+        self._waits: dict[str, str] = {}
+        """What the request of an agent waits for; empty once it no longer does."""
+        self._thought: dict[str, str] = {}
 
-    def notice(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
-        """Remember the newest progress of an agent's tool."""
+    def notice(self, agent: str, notice: Happening) -> None:
+        """Remember the newest progress of an agent's tool, what its request waits for, and the last it thought."""
         if isinstance(notice, Progress):
             share = f" {notice.done / notice.total:.0%}" if notice.total else ""
             self._said[agent] = f"{notice.tool}{share} {notice.message}"
+        elif isinstance(notice, Waiting):
+            self._waits[agent] = describe_wait(notice) if notice.queued else ""
+        elif isinstance(notice, ThinkingDelta):
+            self._thought[agent] = (self._thought.get(agent, "") + notice.text)[-_LAST_THOUGHT:]
+        else:
+            self._thought.pop(agent, None)
 
     def render(self) -> Tree:
         """Return the tree as it stands."""
@@ -177,9 +223,12 @@ class _Picture:
         doing = ""
         if agent.report is None:
             doing = (
-                "thinking" if agent.calling_model else ", ".join(tool for tool, _ in agent.running.values())
+                ": ".join(filter(None, ("thinking", self._thought.get(agent.path, ""))))
+                if agent.calling_model
+                else ", ".join(tool for tool, _ in agent.running.values())
             )
             doing = self._said.get(agent.path, doing) if agent.running else doing
+            doing = self._waits.get(agent.path) or doing
         tokens = count(agent.usage.total_tokens, "token")
         name = agent.path.rpartition("/")[2]
         line = f"{mark} {name} · {count(agent.turns, 'turn')} · {tokens}" + (f" · {doing}" if doing else "")

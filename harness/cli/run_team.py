@@ -22,7 +22,15 @@ from harness.run import Run, RunResult
 from harness.team import load_team
 from harness.views import event_view, json_line
 
-EXIT_CODES = {"done": 0, "failed": 3, "limit": 4, "suspended": 5, "cancelled": 3, "interrupted": 130}
+EXIT_CODES = {
+    "done": 0,
+    "failed": 3,
+    "limit": 4,
+    "budget_exhausted": 4,
+    "suspended": 5,
+    "cancelled": 3,
+    "interrupted": 130,
+}
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ def print_result(result: RunResult) -> None:
     for key in result.waiting:
         print(f"waits for you: harness approve {result.run_id} {plain(key)}", file=sys.stderr)
     usage = result.usage
-    if result.stop_reason in ("interrupted", "limit", "failed"):
+    if result.stop_reason in ("interrupted", "limit", "budget_exhausted", "failed"):
         print(f"to go on: harness resume {result.run_id}", file=sys.stderr)
     print(
         f"run {result.run_id}: {result.stop_reason}, {count(usage.calls, 'model call')}, "

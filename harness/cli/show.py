@@ -8,9 +8,11 @@ from harness.cli.run_team import print_result
 from harness.cli.store import open_store
 from harness.cli.terminal import count, dollars, one_line, plain, when
 from harness.cli.windows import print_windows, windows_view
-from harness.events import PlanCreated, Recorded, ToolCallFinished
+from harness.events import ModelCallFinished, PlanCreated, Recorded, ThinkingDecided, ToolCallFinished
 from harness.journal import resolve_run
 from harness.loop.state import AgentState, RunState, fold
+from harness.loop.thinking import SUMMARY_CHARACTERS
+from harness.messages import Reasoning
 from harness.run import RunResult
 from harness.views import event_view, json_line
 
@@ -68,9 +70,15 @@ def _print_agent(agent: AgentState, recorded: list[Recorded]) -> None:
         f"{indent}{name} ({plain(agent.model)}): {status}, {count(agent.turns, 'turn')}, "
         f"{count(agent.usage.total_tokens, 'token')}, window {agent.window.tokens:,}"
     )
+    asked: ThinkingDecided | None = None
     for item in recorded:
         event = item.event
-        if isinstance(event, ToolCallFinished) and event.agent == agent.path:
+        if isinstance(event, ThinkingDecided) and event.agent == agent.path:
+            asked = event
+        elif isinstance(event, ModelCallFinished) and event.agent == agent.path and asked is not None:
+            for line in _thinking(asked, event):
+                print(f"{indent}  {line}")
+        elif isinstance(event, ToolCallFinished) and event.agent == agent.path:
             outcome = (
                 f"failed: {one_line(event.shown, 70)}"
                 if event.is_error
@@ -83,3 +91,20 @@ def _print_agent(agent: AgentState, recorded: list[Recorded]) -> None:
             for task in event.tasks:
                 needs = f" after {', '.join(task.needs)}" if task.needs else ""
                 print(f"{indent}    {task.id}: {task.agent}{needs}: {one_line(task.brief.objective, 80)}")
+
+
+def _thinking(asked: ThinkingDecided, finished: ModelCallFinished) -> list[str]:
+    """Return what a person is shown of the thinking in one reply."""
+    allowed = "" if asked.budget is None else f" of {asked.budget:,}"
+    words = f"{asked.mode}, {count(finished.usage.reasoning_tokens, 'token')}{allowed}, {asked.enforcement}"
+    ended = (
+        "; ended by the harness" if finished.cut or finished.error_type == "ThinkingBudgetExhausted" else ""
+    )
+    lines = [f"{asked.turn}. thinking {words}: {one_line(asked.reason, 90)}{ended}"]
+    parts = finished.message.parts if finished.message is not None else ()
+    thought = "\n".join(part.text for part in parts if isinstance(part, Reasoning))
+    if thought and asked.visible == "summary":
+        lines.append(f"   {one_line(thought, SUMMARY_CHARACTERS)}")
+    elif thought and asked.visible == "full":
+        lines += [f"   {line}" for line in plain(thought).split("\n")]
+    return lines

@@ -11,11 +11,13 @@ from typing import Any
 import anyio
 import orjson
 
-from harness.adapters import RunTools, ToolServers
+from harness.adapters import RunTools, ToolServers, build_models
 from harness.cli.terminal import one_line, plain
 from harness.errors import TeamError, ToolError, UsageError
 from harness.events import Event, ToolServerFailed
-from harness.team import Team, load_team, starter_team, team_schema
+from harness.models.thinking import ThinkingPlan
+from harness.team import Team, ThinkingSpec, load_team, starter_team, team_schema
+from harness.thinking_plans import thinking_plans
 from harness.tools.port import CallContext, Tool
 from harness.views import json_line
 
@@ -26,6 +28,7 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
     """Print what is wrong with a team file, or that nothing is; return the exit code."""
     try:
         team = load_team(path, overrides=overrides)
+        plans = _thinking(team)
     except TeamError as error:
         if not as_json:
             raise
@@ -36,20 +39,38 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         return 2
     spec = team.spec
     if as_json:
-        print(
-            json_line({"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)})
-        )
+        thinking = {
+            name: {"enforcement": plan.enforcement, "why": plan.reason} for name, plan in plans.items()
+        }
+        told = {"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)}
+        print(json_line({**told, "thinking": thinking}))
         return 0
     print(f"{plain(path)}: the team {spec.name} is fine: {len(spec.agents)} agents, entry {spec.entry}")
     for name, agent in spec.agents.items():
         delegates = f" -> {', '.join(agent.delegates)}" if agent.delegates else ""
         tools = f"  tools: {', '.join(agent.tools)}" if agent.tools else ""
         print(f"  {name}{delegates}{tools}")
+        if name in plans:
+            print(f"    thinking: {plain(_told(spec.thinking_of(name), plans[name]))}")
         for rule in agent.order:
             print(f"    order: {plain(rule.contract.meaning)}")
     for rule in spec.order:
         print(f"  order: {plain(rule.contract.meaning)}")
     return 0
+
+
+def _thinking(team: Team) -> dict[str, ThinkingPlan]:
+    """Return what each endpoint will do about thinking; builds models only where something is said of it."""
+    if not team.thinking_marks:
+        return {}
+    return thinking_plans(team, build_models(team, {}))
+
+
+def _told(asked: ThinkingSpec | None, plan: ThinkingPlan) -> str:
+    assert asked is not None
+    words = [asked.mode, *([asked.effort] if asked.effort and asked.mode == "on" else [])]
+    words += [f"at most {asked.budget:,} tokens"] if asked.budget is not None else []
+    return f"{', '.join(words)}: {plan.enforcement}, {plan.reason}"
 
 
 def print_schema() -> None:

@@ -30,6 +30,7 @@ from harness.events.calls import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelFellBack,
     ToolCallFinished,
     ToolCallStarted,
 )
@@ -77,6 +78,7 @@ Event = (
     | ModelCallRetried
     | ModelCallFinished
     | ModelCallLost
+    | ModelFellBack
     | ApprovalRequested
     | ApprovalDecided
     | ToolCallStarted
@@ -135,6 +137,7 @@ __all__ = [
     "ModelCallLost",
     "ModelCallRetried",
     "ModelCallStarted",
+    "ModelFellBack",
     "PlanCreated",
     "PlanExecuted",
     "PlanTaskFinished",

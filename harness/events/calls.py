@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from harness.events.values import Decision, EffectClass, QuestionKind
-from harness.messages import Image, Message, StopReason, Usage
+from harness.messages import Image, Message, StopReason, ThinkingCut, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +66,39 @@ class ModelCallFinished:
     notes: tuple[str, ...] = ()
     first_chunk_seconds: float | None = None
     """From the request to the first piece of the response, where it was streamed."""
+    cut: ThinkingCut | None = None
+    """Set if the harness ended the thinking at its budget; `usage` then holds both requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCallLost:
-    """A request was under way when its process died; it may have been paid for, so it is charged."""
+    """A reply was lost with its process, or on its way; it may have been paid for, so it is charged."""
 
     type: Literal["model_call.lost"] = "model_call.lost"
     agent: str
     turn: int
     usage: Usage
-    """What was reserved for it: our count of its input."""
+    """Our count of its input, and of what had come of the reply."""
     cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFellBack:
+    """An agent run goes on with another model, because its own cannot be had; it stays with that one."""
+
+    type: Literal["model.fell_back"] = "model.fell_back"
+    agent: str
+    turn: int
+    """The turn whose request failed; the other model is asked in the next."""
+    from_model: str
+    to_model: str
+    provider: str
+    """Of the model it goes on with, as are the next two."""
+    reason: str
+    """Why the model could not be had."""
+    context_window: int | None = None
+    request: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What is the same in every request, for traces: `harness.models.port.settings_of`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ class ThinkingDecided:
     """The most tokens of thinking in the reply."""
     tool_choice: Literal["auto", "required"] = "auto"
     """`required` where a call is demanded, because only thinking has come so far."""
+    visible: Literal["hidden", "summary", "full"] = "summary"
+    """What a person is shown of it."""
     reason: str = ""
     """Why this much."""
     enforcement: Literal["hard", "soft", "ignored"] = "ignored"

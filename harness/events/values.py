@@ -14,7 +14,9 @@ FORMAT = 2
 Status = Literal["done", "partial", "failed"]
 """How an agent run ended, as its report says."""
 
-RunStopReason = Literal["done", "failed", "cancelled", "interrupted", "limit", "suspended"]
+RunStopReason = Literal[
+    "done", "failed", "cancelled", "interrupted", "limit", "budget_exhausted", "suspended"
+]
 """How a run ended; `suspended` waits for a person, and all but `done` can be resumed."""
 
 QuestionKind = Literal["permission", "in_doubt", "elicitation"]

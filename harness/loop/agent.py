@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from harness.context.counting import message_tokens
-from harness.errors import LimitReached, ModelError
+from harness.errors import EmptyResponse, LimitReached, ModelError, ModelRefused, ThinkingBudgetExhausted
 from harness.events import (
     AgentRunFinished,
     DeliverableRejected,
@@ -17,6 +17,7 @@ from harness.events import (
     EntryReplaced,
     Event,
     LimitWasReached,
+    ModelFellBack,
     ReplanRequested,
     Report,
     WindowCompacted,
@@ -29,12 +30,12 @@ from harness.loop.deliverable import MAX_REJECTIONS, Deliverable
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
-from harness.loop.room import Room
+from harness.loop.room import Room, window_of
 from harness.loop.state import AgentState
-from harness.loop.thinking import IDENTICAL_CALLS
+from harness.loop.thinking import IDENTICAL_CALLS, IDLE_TURNS
 from harness.loop.turn import take_turn
-from harness.messages import Message, user
-from harness.models.port import Model, Transcript
+from harness.messages import Message, ToolResult, Usage, user
+from harness.models.port import Model, Transcript, settings_of
 from harness.permissions import Permissions
 from harness.team import ThinkingSpec
 from harness.tools.port import Tool
@@ -47,8 +48,21 @@ MOST_REASONS = 5
 """Of what an agent still owes, it is told this much at once."""
 
 
+MOST_REPAIRS = 5
+"""Turns in a row that only make calls which cannot be run, after which the model is not asked again."""
+
+IDENTICAL_TURNS = 4
+"""Turns in a row that make the same calls with the same results, after which another way is asked for."""
+
+MOST_IDENTICAL_TURNS = 10
+"""Turns in a row that make the same calls with the same results, after which the model is not asked again."""
+
+_HOW_IT_FAILED: dict[type[ModelError], str] = {ModelRefused: "refused", EmptyResponse: "empty_response"}
+"""What a report's stop reason begins with; `failed` for everything else."""
+
+
 class StuckError(ModelError):
-    """An agent repeats a failing call, or says nothing, and has no other way to go on."""
+    """An agent repeats itself, or makes calls that cannot be run, and has no other way to go on."""
 
 
 @dataclass
@@ -73,6 +87,10 @@ class AgentRun:
     count_tokens: CountTokens
     lent: Callable[[], AbstractAsyncContextManager[None]]
     """Lets others have its place among the agents at work while it waits for a person."""
+    fallbacks: list[Model] = field(default_factory=list[Model])
+    """The models it can still go on with, in order, if its own cannot be had."""
+    stands_in: bool = False
+    """Whether its model is not its own any more."""
     thinking: ThinkingSpec | None = None
     """How much it may think; None if nothing is said about it."""
     room: Room | None = None
@@ -117,6 +135,34 @@ class AgentRun:
         for change in changes:
             self.emit(change)
         self.transcript = self.transcript.reopened(entry.message for entry in self.state.window.entries)
+
+    def fall_back(self, turn: int, error: ModelError) -> bool:
+        """Go on with the next model that stands in for one that cannot be had; return whether there is any.
+
+        Its window stays as it is. What the old model thought is dropped by the new one's transcript.
+        """
+        if not self.fallbacks:
+            return False
+        before, self.model, self.stands_in = self.model, self.fallbacks.pop(0), True
+        recorded = self.log.past.fell_back(self.path, turn)
+        self.emit(
+            ModelFellBack(
+                agent=self.path,
+                turn=turn,
+                from_model=before.name,
+                to_model=self.model.name,
+                provider=self.model.provider,
+                reason=str(error),
+                context_window=recorded.context_window if recorded else self.model.context_window,
+                request=recorded.request if recorded else settings_of(self.model),
+            )
+        )
+        self.transcript = self.model.open([tool.definition for tool in self.tools.values()])
+        for entry in self.state.window.entries:
+            self.transcript.append(entry.message)
+        if self.room is not None:
+            self.room = replace(self.room, window=window_of(self.room.spec, self.model))
+        return True
 
     @asynccontextmanager
     async def outside(self) -> AsyncGenerator[None]:
@@ -180,6 +226,17 @@ class AgentRun:
         """Return our count of the tokens the next request will hold."""
         return self.state.window.tokens + self.definition_tokens
 
+    def expected_usage(self) -> Usage:
+        """Return what the next call is expected to use: all that its reply may have, where that is known.
+
+        Where it is not, the reply is expected to have as much as the agent's replies had so far.
+        """
+        state = self.state
+        most = settings_of(self.model).get("max_tokens")
+        output = most if isinstance(most, int) else state.usage.output_tokens // max(1, state.usage.calls)
+        cached = self.prefix_tokens() if state.usage.cached_tokens else 0
+        return Usage(self.request_tokens(), output, cached_tokens=cached)
+
     def prefix_tokens(self) -> int:
         """Return how many of them the last request began with as well; 0 before the first."""
         return self.state.window.repeated + self.definition_tokens if self.state.asked_tokens else 0
@@ -204,6 +261,7 @@ async def run_agent(agent: AgentRun) -> Report:
 
 def _finish(agent: AgentRun, report: Report, error: ModelError | None) -> Report:
     state = agent.state
+    agent.budget.spend(Usage(), 0.0)  # What it set apart for a call that never ended comes back.
     report = replace(agent.deliverable.fit(report), usage=state.usage)
     recorded = agent.log.past.counts.report(agent.path)
     tokens = (
@@ -232,8 +290,11 @@ async def _work(agent: AgentRun) -> tuple[Report, ModelError | None]:
         assert limit is not None
     except LimitReached as reached:
         limit = reached
+    except ThinkingBudgetExhausted as error:
+        return _unfinished(agent, stop_reason="budget_exhausted"), error
     except ModelError as error:
-        return _unfinished(agent, stop_reason=f"failed: {str(error)[:300]}"), error
+        how = _HOW_IT_FAILED.get(type(error), "failed")
+        return _unfinished(agent, stop_reason=f"{how}: {str(error)[:300]}"), error
     agent.emit(LimitWasReached(agent=agent.path, limit=limit.limit, scope=limit.scope, allowed=limit.allowed))
     return _unfinished(agent, stop_reason=_limit_reason(limit)), None
 
@@ -260,14 +321,14 @@ def _settle(agent: AgentRun, reply: Message) -> None:
     """Take a reply without tool calls as the result, or say what is missing.
 
     Raises:
-        StuckError: The model said nothing twice in a row.
+        EmptyResponse: The model said nothing twice in a row.
     """
     entries = agent.state.window.entries
     if entries[-1].origin == "nudge":
         return  # The turn has already said what is wrong with the reply.
     if not reply.text.strip():
-        if entries[-2].origin == "nudge" and _is_empty(entries[-3].message):
-            raise StuckError(f"the model {agent.model.name} gave an empty reply twice")
+        if _is_stuck(agent):
+            raise EmptyResponse(f"the model {agent.model.name} gave an empty reply twice")
         agent.append("nudge", user("Your reply was empty. Go on with your task, or hand in what you have."))
         return
     complaint = agent.owes() or agent.deliverable.offer_text(reply.text)
@@ -276,21 +337,24 @@ def _settle(agent: AgentRun, reply: Message) -> None:
 
 
 def _break_loops(agent: AgentRun) -> None:
-    """Answer the third identical failure of a call with one request for another way.
+    """Answer the third identical failure of a call, or the fourth turn that brings nothing new, once with a
+    request for another way.
 
     Where thinking is decided turn by turn, so is the third identical call in a row, whatever came of it: more
     thought about the same step would not help.
 
     Raises:
-        StuckError: There is nobody to make a new plan.
+        StuckError: There is nobody to make a new plan, or being asked for another way did not help.
     """
     state = agent.state
-    if (
-        agent.thinking is not None
-        and agent.thinking.mode == "auto"
-        and state.conduct.repeats == IDENTICAL_CALLS
-    ):
-        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
+    conduct = state.conduct
+    if conduct.broken_turns >= MOST_REPAIRS:
+        last = next(entry.message for entry in reversed(state.window.entries) if entry.message.role == "tool")
+        text = "".join(part.text for part in last.parts if isinstance(part, ToolResult))
+        raise StuckError(f"{MOST_REPAIRS} turns in a row made only calls that cannot be run: {text[:300]}")
+    if conduct.loops >= MOST_IDENTICAL_TURNS:
+        raise StuckError(f"the same calls brought the same results {MOST_IDENTICAL_TURNS} turns in a row")
+    asked = len(state.replans)
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:
             continue
@@ -301,6 +365,15 @@ def _break_loops(agent: AgentRun) -> None:
         if agent.deliverable.tool() is not None and len(agent.lineage) > 1:
             raise StuckError(f"{reason}: {signature.rpartition(chr(0))[2][:300]}")
         _ask_for_another_way(agent, reason)
+    decides = agent.thinking is not None and agent.thinking.mode == "auto"
+    if len(state.replans) > asked:
+        return
+    if decides and conduct.repeats == IDENTICAL_CALLS:
+        _ask_for_another_way(agent, f"the same calls were made {IDENTICAL_CALLS} turns in a row")
+    elif not decides and conduct.loops == IDENTICAL_TURNS and not conduct.failing_turns:
+        _ask_for_another_way(
+            agent, f"the same calls brought the same results {IDENTICAL_TURNS} turns in a row"
+        )
 
 
 def _ask_for_another_way(agent: AgentRun, reason: str) -> None:
@@ -320,6 +393,16 @@ def _unfinished(agent: AgentRun, *, stop_reason: str) -> Report:
         "",
     )
     return Report(status="partial" if answer else "failed", answer=answer, stop_reason=stop_reason)
+
+
+def _is_stuck(agent: AgentRun) -> bool:
+    """Whether an agent said nothing twice in a row; of one that thinks, whether it did so when told to act."""
+    before = [
+        entry.message for entry in agent.state.window.entries[-4:-1] if entry.message.role == "assistant"
+    ]
+    thinks = agent.thinking is not None and agent.thinking.mode != "off"
+    told_to_act = agent.state.conduct.think_only_turns > IDLE_TURNS or not thinks
+    return told_to_act and bool(before) and _is_empty(before[-1])
 
 
 def _is_empty(message: Message) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from harness.events import Brief, Report
+from harness.messages import BRIEF
 
 BRIEF_FIELDS: dict[str, Any] = {
     "objective": {
@@ -41,7 +42,7 @@ def render_brief(brief: Brief) -> str:
         ("Sources and tools", brief.sources),
         ("Boundaries", brief.boundaries),
     ]
-    lines = ["# Brief"]
+    lines = [BRIEF]
     for title, text in sections:
         if text.strip():
             lines += [f"## {title}", text.strip()]

@@ -13,7 +13,7 @@ from harness.journal.port import Journal
 from harness.loop.order import RunOrder
 from harness.loop.past import Past
 from harness.loop.state import RunState
-from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.port import TextDelta, ThinkingDelta, Waiting
 
 Listener = Callable[[Recorded], None]
 """Must not raise or block: it is called from inside the loop."""
@@ -90,22 +90,6 @@ class RunLog:
         await self._journal.durable(self.run_id)
 
 
-class Notices:
-    """What is worth showing but not worth keeping: text as it streams, progress of tools."""
-
-    def __init__(self) -> None:
-        self._listeners: list[Callable[[str, TextDelta | ThinkingDelta | Progress], None]] = []
-
-    def listen(self, listener: Callable[[str, TextDelta | ThinkingDelta | Progress], None]) -> None:
-        """Call `listener` with the agent's path and the notice."""
-        self._listeners.append(listener)
-
-    def send(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
-        """Tell whoever listens."""
-        for listener in self._listeners:
-            listener(agent, notice)
-
-
 class Progress:
     """A tool says how far it is."""
 
@@ -116,3 +100,22 @@ class Progress:
         self.done = done
         self.total = total
         self.message = message
+
+
+Happening = TextDelta | ThinkingDelta | Waiting | Progress
+
+
+class Notices:
+    """What is worth showing but not worth keeping: text as it streams, progress of tools, waits for an endpoint."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[str, Happening], None]] = []
+
+    def listen(self, listener: Callable[[str, Happening], None]) -> None:
+        """Call `listener` with the agent's path and the notice."""
+        self._listeners.append(listener)
+
+    def send(self, agent: str, notice: Happening) -> None:
+        """Tell whoever listens."""
+        for listener in self._listeners:
+            listener(agent, notice)

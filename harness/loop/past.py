@@ -29,6 +29,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelFellBack,
     Recorded,
     RunFinished,
     RunResumed,
@@ -124,6 +125,7 @@ class Past:
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
         self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
         self._thoughts: dict[tuple[str, int], ThinkingDecided] = {}
+        self._fallbacks: dict[tuple[str, int], ModelFellBack] = {}
         self._limits: dict[str, LimitWasReached] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._spent_before: dict[tuple[str, int], dict[str, Spent]] = {}
@@ -187,6 +189,10 @@ class Past:
         """Return how much thinking was asked for in a turn."""
         return self._thoughts.get((path, turn)) if self.check != "requests" else None
 
+    def fell_back(self, path: str, turn: int) -> ModelFellBack | None:
+        """Return how the agent run went on with another model after a turn."""
+        return self._fallbacks.get((path, turn)) if self.check == "everything" else None
+
     def reply(self, path: str, turn: int) -> ModelCallFinished | None:
         """Return how the model call of a turn ended."""
         return self._replies.get((path, turn))
@@ -239,7 +245,7 @@ class Past:
     @property
     def was_stopped(self) -> bool:
         """Whether the run was ended from outside, and not by its entry agent."""
-        if self.finished is None or self.finished.stop_reason in ("done", "limit"):
+        if self.finished is None or self.finished.stop_reason in ("done", "limit", "budget_exhausted"):
             return False
         return self.finished.stop_reason != "failed" or not self._entry_ended
 
@@ -362,6 +368,7 @@ class Past:
                 | ModelCallRetried()
                 | ModelCallLost()
                 | ModelCallFinished()
+                | ModelFellBack()
             ):
                 self._remember_model_call(item)
             case _:
@@ -394,6 +401,8 @@ class Past:
                 self._interludes[event.agent, event.turn].append(event)
             case ModelCallFinished():
                 self._replies[event.agent, event.turn] = event
+            case ModelFellBack():
+                self._fallbacks[event.agent, event.turn] = event
             case _:
                 pass
 

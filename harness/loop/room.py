@@ -11,8 +11,14 @@ from harness.models.port import Model
 from harness.team import ContextSpec
 from harness.tools.results import MAX_RESULT_CHARACTERS
 
-SUMMARISER = "model:"
-"""Begins the names of models that are no agent's, but sum up windows: `model:NAME`."""
+BY_NAME = "model:"
+"""Begins the names of models that are no agent's own, but sum up windows or stand in: `model:NAME`."""
+
+
+def window_of(spec: ContextSpec, model: Model) -> int | None:
+    """Return the tokens that a request may have, by the team file or the model; None if neither says."""
+    known = [tokens for tokens in (spec.window, model.context_window) if tokens is not None]
+    return min(known, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelFellBack,
     PlanCreated,
     PlanExecuted,
     PlanTaskFinished,
@@ -288,6 +289,18 @@ def _model_call_lost(state: RunState, event: ModelCallLost) -> None:
     _charge(state, state.agents[event.agent], event.usage, event.cost)
 
 
+def _model_fell_back(state: RunState, event: ModelFellBack) -> None:
+    """Forget what was learned of the model; the other one counts in its own way, and its cache holds nothing."""
+    agent = state.agents[event.agent]
+    agent.model = event.to_model
+    agent.asked_tokens, agent.scale, agent.compacted_to = 0, 1.0, 0
+    agent.refused_tokens, agent.refusals = None, 0
+    agent.conduct.overran = False
+    state.notes.add(
+        f"{event.agent} went on with {event.to_model} instead of {event.from_model}: {event.reason}"
+    )
+
+
 def _tool_call_started(state: RunState, event: ToolCallStarted) -> None:
     agent = state.agents[event.agent]
     agent.running[event.key] = (event.tool, event.arguments)
@@ -324,7 +337,9 @@ def _plan_task_finished(state: RunState, event: PlanTaskFinished) -> None:
 
 
 def _replan_requested(state: RunState, event: ReplanRequested) -> None:
-    state.agents[event.agent].replans.append(event)
+    agent = state.agents[event.agent]
+    agent.replans.append(event)
+    agent.conduct.replanning = True
 
 
 def _thinking_overran(state: RunState, event: ThinkingOverran) -> None:
@@ -354,6 +369,7 @@ _APPLY = {
     ModelCallRetried: _nothing,
     ModelCallFinished: _model_call_finished,
     ModelCallLost: _model_call_lost,
+    ModelFellBack: _model_fell_back,
     ApprovalRequested: _approval_requested,
     ApprovalDecided: _approval_decided,
     ToolCallStarted: _tool_call_started,

@@ -41,7 +41,7 @@ from harness.loop.past import Diverged, RecordEnds
 from harness.loop.places import Places
 from harness.loop.recorded_tools import changed_tools, recorded_tools
 from harness.loop.report_cap import CountTokens, ReportCap
-from harness.loop.room import SUMMARISER, Room
+from harness.loop.room import BY_NAME, Room, window_of
 from harness.loop.state import Reading
 from harness.messages import Message, ToolDefinition, system, user
 from harness.models.port import Model, settings_of
@@ -74,7 +74,7 @@ class TeamRun:
 
     team: Team
     models: Mapping[str, Model]
-    """By agent name, and `model:NAME` for those that sum up windows."""
+    """By agent name, and `model:NAME` for those that sum up windows or stand in for others."""
     tools: ScopedTools
     log: RunLog
     notices: Notices
@@ -275,6 +275,7 @@ class TeamRun:
                 path=path,
                 lineage=lineage,
                 model=model,
+                fallbacks=[self.models[f"{BY_NAME}{other}"] for other in self.team.spec.fallbacks_of(name)],
                 tools={tool.definition.name: tool for tool in tools},
                 transcript=model.open([tool.definition for tool in tools]),
                 definition_tokens=self._tokens_of(path, tools),
@@ -376,12 +377,9 @@ class TeamRun:
         if spec is None:
             return None
         summarisers = {
-            key.removeprefix(SUMMARISER): model
-            for key, model in self.models.items()
-            if key.startswith(SUMMARISER)
+            key.removeprefix(BY_NAME): model for key, model in self.models.items() if key.startswith(BY_NAME)
         }
-        known = [tokens for tokens in (spec.window, self.models[name].context_window) if tokens is not None]
-        return Room(spec, min(known, default=None), summarisers)
+        return Room(spec, window_of(spec, self.models[name]), summarisers)
 
     def _tokens_of(self, path: str, tools: Sequence[Tool]) -> int:
         """Return our count of the definitions' tokens, made once for agents that share them."""
@@ -447,6 +445,8 @@ class TeamRun:
         if report.stop_reason.startswith("limit"):
             stop_reason = "limit"
             error = error or f"stopped by the {report.stop_reason}"
+        elif report.stop_reason == "budget_exhausted":
+            stop_reason = "budget_exhausted"
         elif report.stop_reason != "done":
             stop_reason = "failed"
         return RunFinished(

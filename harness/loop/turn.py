@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from harness import errors
-from harness.errors import ContextOverflow, Divergence, LimitReached, ModelError, StoreError
+from harness.errors import (
+    ContextOverflow,
+    Divergence,
+    LimitReached,
+    ModelRefused,
+    ModelUnavailable,
+    QuotaUsedUp,
+    ReplyCutOff,
+    StoreError,
+    ThinkingBudgetExhausted,
+)
 from harness.events import (
     ModelCallFinished,
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
-    ThinkingOverran,
     TurnFinished,
     TurnStarted,
 )
 from harness.loop.calls import run_calls
 from harness.loop.compaction import make_room, may_try_again
 from harness.loop.pricing import cost_of
-from harness.loop.thinking import OVERRUN, check_thinking, think
+from harness.loop.thinking import Shown, check_thinking, note_overrun, think
 from harness.messages import Message, Reasoning, StopReason, Usage, user
-from harness.models.port import CallOptions, Notice, Retrying
+from harness.models.port import (
+    CallOptions,
+    Lost,
+    ModelResponse,
+    Notice,
+    Retrying,
+    TextDelta,
+    ThinkingDelta,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from harness.loop.agent import AgentRun
+
+MOST_CUT_OFFS = 3
+"""Replies in a row that are cut off at the length limit, after which the model is not asked for a shorter one."""
 
 
 async def take_turn(agent: AgentRun) -> Message:
     """Return the model's reply once everything it caused is in the window.
 
     Room is made in the window beforehand; a request that the provider refuses as too long is made again,
-    once, as a turn of its own with more room.
+    once, as a turn of its own with more room. So is one whose model cannot be had, by a model that stands in.
 
     Raises:
         LimitReached: The budget allows no further turn; nothing was sent.
@@ -52,12 +74,22 @@ async def take_turn(agent: AgentRun) -> Message:
             raise
         agent.emit(TurnFinished(agent=agent.path, turn=turn))
         return await take_turn(agent)
+    except (ModelUnavailable, QuotaUsedUp) as error:
+        if not agent.fall_back(turn, error):
+            raise
+        agent.emit(TurnFinished(agent=agent.path, turn=turn))
+        return await take_turn(agent)
     if stop_reason == "refusal":
-        raise ModelError(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
+        raise ModelRefused(f"the model {agent.model.name} refused: {reply.text[:300] or 'without a reason'}")
     agent.append("assistant", reply)
     if reply.tool_calls:
         await run_calls(agent, turn, reply.tool_calls, cut_off=stop_reason == "length")
     elif stop_reason == "length":
+        if agent.state.conduct.cut_offs >= MOST_CUT_OFFS:
+            raise ReplyCutOff(
+                f"{MOST_CUT_OFFS} replies of {agent.model.name} in a row were cut off at the length limit; "
+                "allow longer ones with max_tokens, or ask for less"
+            )
         agent.append("nudge", user("Your reply was cut off at the length limit. Say it again, shorter."))
     agent.emit(TurnFinished(agent=agent.path, turn=turn))
     return reply
@@ -75,13 +107,24 @@ def _admit(agent: AgentRun, turn: int) -> None:
     past = agent.log.past
     if past.turn_begun(agent.path, turn):
         if past.check == "requests":
-            agent.budget.admit_again(past.spent_before(agent.path, turn), agent.request_tokens())
+            expected = agent.expected_usage()
+            agent.budget.admit_again(
+                past.spent_before(agent.path, turn), expected.total_tokens, _cost(agent, expected)
+            )
         return
     reached = past.limit(agent.path)
     if reached is not None and past.check != "nothing":
         raise LimitReached(reached.limit, reached.scope, reached.allowed)
     check_thinking(agent)
-    agent.budget.begin_turn(agent.request_tokens())
+    if agent.budget.counts_tokens:
+        expected = agent.expected_usage()
+        agent.budget.begin_turn(expected.total_tokens, _cost(agent, expected))
+    else:
+        agent.budget.begin_turn()
+
+
+def _cost(agent: AgentRun, usage: Usage) -> float:
+    return cost_of(agent.model, usage) or 0.0
 
 
 async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Message, StopReason]:
@@ -116,22 +159,17 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
     except (StoreError, Divergence):
         raise
     except Exception as error:
-        _record_failure(agent, turn, str(error), type(error).__name__)
+        usage = finished.usage if finished is not None else _spent_in_vain(agent, error, input_tokens)
+        _record_failure(agent, turn, str(error), type(error).__name__, usage)
         raise
     except anyio.get_cancelled_exc_class():
         # A stop from outside leaves the call open, as a crash would: it is made again on resuming.
         if agent.cut_by():
-            _record_failure(agent, turn, "cancelled", "cancelled")
+            _record_failure(agent, turn, "cancelled", "cancelled", Usage())
         raise
     agent.emit(finished)
     assert finished.message is not None
-    budget = options.thinking.budget if options.thinking is not None else None
-    if budget is not None and finished.usage.reasoning_tokens > OVERRUN * budget:
-        agent.emit(
-            ThinkingOverran(
-                agent=agent.path, turn=turn, budget=budget, tokens=finished.usage.reasoning_tokens
-            )
-        )
+    note_overrun(agent, turn, options.thinking, finished.usage.reasoning_tokens)
     assert finished.stop_reason != "error"
     return finished.message, finished.stop_reason
 
@@ -166,24 +204,35 @@ async def _fail_as_recorded(agent: AgentRun, finished: ModelCallFinished) -> Non
 
 async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOptions) -> ModelCallFinished:
     """Ask the model; return what is to be recorded of its reply."""
+    heard: list[str] = []
 
     def observe(notice: Notice) -> None:
-        if isinstance(notice, Retrying):
-            agent.emit(
-                ModelCallRetried(
-                    agent=agent.path,
-                    turn=turn,
-                    attempt=notice.attempt,
-                    wait_seconds=notice.wait_seconds,
-                    reason=notice.reason,
+        match notice:
+            case Retrying():
+                heard.clear()
+                agent.emit(
+                    ModelCallRetried(
+                        agent=agent.path,
+                        turn=turn,
+                        attempt=notice.attempt,
+                        wait_seconds=notice.wait_seconds,
+                        reason=notice.reason,
+                    )
                 )
-            )
-        else:
-            agent.notices.send(agent.path, notice)
+            case Lost():
+                _charge_lost_call(agent, turn, input_tokens, "".join(heard))
+            case Waiting():
+                agent.notices.send(agent.path, notice)
+            case TextDelta() | ThinkingDelta():
+                heard.append(notice.text)
+                shown = shown_of(notice)
+                if shown is not None:
+                    agent.notices.send(agent.path, shown)
 
+    shown_of = Shown("full" if options.thinking is None else options.thinking.visible)
     async with agent.outside():
         response = await agent.model.respond(agent.transcript, options, observe)
-    usage = response.usage or _estimate(agent, response.message, input_tokens)
+    usage = _usage(agent, response, input_tokens)
     cost = cost_of(agent.model, usage)
     agent.budget.spend(usage, cost or 0.0)
     return ModelCallFinished(
@@ -197,14 +246,15 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOpti
         response_id=response.response_id,
         notes=response.notes,
         first_chunk_seconds=response.first_chunk_seconds,
+        cut=response.cut,
     )
 
 
-def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int) -> None:
-    """Count what a call may have cost whose reply died with its process."""
-    usage = Usage(input_tokens, calls=1, estimated=True)
+def _charge_lost_call(agent: AgentRun, turn: int, input_tokens: int, heard: str = "") -> None:
+    """Count what a call may have cost whose reply died with its process, or on its way."""
+    usage = Usage(input_tokens, agent.count_tokens(heard) if heard else 0, calls=1, estimated=True)
     cost = cost_of(agent.model, usage)
-    agent.budget.spend(usage, cost or 0.0)
+    agent.budget.charge(usage, cost or 0.0)
     agent.emit(ModelCallLost(agent=agent.path, turn=turn, usage=usage, cost=cost))
 
 
@@ -218,7 +268,17 @@ def recorded_error(kind: str, text: str) -> Exception:
     return type(kind, (Exception,), {})(text)
 
 
-def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> None:
+def _spent_in_vain(agent: AgentRun, error: Exception, input_tokens: int) -> Usage:
+    """Return what was thought and paid for without a reply."""
+    usage = Usage()
+    if isinstance(error, ThinkingBudgetExhausted):
+        tokens, calls = error.tokens, error.requests
+        usage = Usage(input_tokens * calls, tokens, reasoning_tokens=tokens, calls=calls, estimated=True)
+    agent.budget.spend(usage, cost_of(agent.model, usage) or 0.0)
+    return usage
+
+
+def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str, usage: Usage) -> None:
     agent.budget.spend(Usage(), 0.0)
     agent.emit(
         ModelCallFinished(
@@ -226,8 +286,8 @@ def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> 
             turn=turn,
             message=None,
             stop_reason="error",
-            usage=Usage(),
-            cost=0.0,
+            usage=usage,
+            cost=cost_of(agent.model, usage) if usage.calls else 0.0,
             model=agent.model.name,
             error=error,
             error_type=error_type,
@@ -235,11 +295,24 @@ def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str) -> 
     )
 
 
-def _estimate(agent: AgentRun, message: Message, input_tokens: int) -> Usage:
-    """Count what the provider did not report."""
-    count = agent.count_tokens
+def _usage(agent: AgentRun, response: ModelResponse, input_tokens: int) -> Usage:
+    """Return what the provider reports; what it does not is counted, and flagged."""
+    usage, message, count = response.usage, response.message, agent.count_tokens
+    if usage is not None and usage.reasoning_tokens:
+        return usage
+    reasoning = sum(count(part.text) for part in message.parts if isinstance(part, Reasoning))
+    if usage is not None:
+        output = max(usage.output_tokens, reasoning)
+        return (
+            replace(usage, output_tokens=output, reasoning_tokens=reasoning, estimated=True)
+            if reasoning
+            else usage
+        )
     output = sum(count(call.arguments) + count(call.name) for call in message.tool_calls) + count(
         message.text
     )
-    reasoning = sum(count(part.text) for part in message.parts if isinstance(part, Reasoning))
-    return Usage(input_tokens, output + reasoning, reasoning_tokens=reasoning, calls=1, estimated=True)
+    usage = Usage(input_tokens, output + reasoning, reasoning_tokens=reasoning, calls=1, estimated=True)
+    if response.cut is None:
+        return usage
+    cut = 0 if response.cut.then == "continued" else response.cut.tokens
+    return usage + Usage(input_tokens, cut, reasoning_tokens=cut, calls=1, estimated=True)

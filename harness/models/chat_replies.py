@@ -13,21 +13,55 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from harness.messages import Reasoning, StopReason, Text, Usage
+from harness.models.dialects import Dialect
 from harness.models.encoding import decode_json, encode_json
 from harness.models.faults import TransientFault, fault_of
 from harness.models.port import TextDelta, ThinkingDelta
+from harness.models.profiles import Profile
 from harness.models.replies import CallDraft, Reply
+from harness.models.soft_switches import restored
+from harness.models.think_tags import Opened, TagStream, split_thinking
 
 _MOST_TOKENS = 1_000_000_000
+_SAID = ("text", "summary", "thinking")
+"""Fields of a provider's reasoning object that hold what was thought."""
 _DONE = b"[DONE]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speaker:
+    """The model at the other end, and how it speaks."""
+
+    dialect: Dialect
+    profile: Profile
+    provider: str
+    model: str
+    route: str
+    place: str
+    """Its endpoint, as error texts name it."""
+
+    @property
+    def tags(self) -> bool:
+        """Whether the content may hold its thinking."""
+        return self.dialect.tags_in_content and not self.profile.thinking.never
+
+    @property
+    def opened(self) -> Opened:
+        """Whether its prompts open a block of thinking."""
+        return "yes" if self.profile.thinking.always else "maybe"
 
 
 @dataclass(slots=True)
 class ReplyDraft:
     """One reply while it is read."""
 
+    speaker: Speaker
+    opened: Opened
+    """Whether the prompt opened a block of thinking."""
     texts: list[str] = field(default_factory=list[str])
     reasoning: list[str] = field(default_factory=list[str])
+    payload: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """The provider's own objects of its reasoning, in order."""
     refusals: list[str] = field(default_factory=list[str])
     calls: list[CallDraft] = field(default_factory=list[CallDraft])
     finish_reason: str = ""
@@ -41,26 +75,48 @@ class ReplyDraft:
         self.response_id = self.response_id or _text(document.get("id"))
         self.usage = usage_of(document.get("usage")) or self.usage
 
-    def take_message(self, message: Mapping[str, Any]) -> str:
-        """Take over text, reasoning and refusal of a message or a delta and return its text."""
+    def take_message(self, message: Mapping[str, Any]) -> tuple[str, str]:
+        """Take over reasoning, text and refusal of a message or a delta; return the first two."""
         content: Any = message.get("content")
-        if content:
-            text = content if isinstance(content, str) else _joined(content)
+        text = (content if isinstance(content, str) else _joined(content)) if content else ""
+        if text:
             self.texts.append(text)
-        else:
-            text = ""
-        if thought := message.get("reasoning_content") or message.get("reasoning"):
-            self.reasoning.append(_text(thought))
+        thought = _text(message.get("reasoning_content") or message.get("reasoning"))
+        details = _objects(message.get(self.speaker.dialect.payload_field))
+        for detail in details:
+            _add_detail(self.payload, detail)
+        thought = thought or "".join(_text(detail.get(name)) for detail in details for name in _SAID)
+        if thought:
+            self.reasoning.append(thought)
         if refusal := message.get("refusal"):
             self.refusals.append(_text(refusal))
-        return text
+        return thought, text
 
-    def reply(self, *, provider: str, model: str, route: str) -> Reply:
-        """Return the finished reply; its reasoning is bound to who was asked: `provider`, `model` and `route`."""
-        parts: list[Text | Reasoning | CallDraft] = []
-        if thought := "".join(self.reasoning):
-            parts.append(Reasoning(thought, provider=provider, model=model, route=route))
-        if text := "".join(self.texts) + "".join(self.refusals):
+    def reply(self) -> Reply:
+        """Return the finished reply; its reasoning is bound to who was asked."""
+        speaker, parts = self.speaker, list[Text | Reasoning | CallDraft]()
+        thought, text = "".join(self.reasoning), "".join(self.texts)
+        if speaker.tags:
+            opened = "no" if thought else self.opened
+            tagged, text = split_thinking(text, opened=opened, cut=self.finish_reason == "length")
+            thought = thought or tagged
+        if thought or self.payload:
+            payload = encode_json(self.payload).decode() if self.payload else ""
+            parts.append(
+                Reasoning(
+                    thought,
+                    provider=speaker.provider,
+                    model=speaker.model,
+                    payload=payload,
+                    route=speaker.route,
+                )
+            )
+        text += "".join(self.refusals)
+        if speaker.profile.soft_switches:
+            text = restored(text)
+            for call in self.calls:
+                call.arguments = [restored("".join(call.arguments))]
+        if text:
             parts.append(Text(text))
         return Reply([*parts, *self.calls], self._stop_reason(), self.usage, self.model, self.response_id)
 
@@ -72,37 +128,37 @@ class ReplyDraft:
         return "tool_calls" if self.calls else "end"
 
 
-def read_reply(body: bytes, *, place: str) -> ReplyDraft:
+def read_reply(body: bytes, speaker: Speaker) -> Reply:
     """Return the reply in a whole response body.
 
     Raises:
         TransientFault: It holds no reply.
         ModelError: It holds an error that is not worth repeating.
     """
-    document = _checked(decode_json(body), place=place)
+    document = _checked(decode_json(body), place=speaker.place)
     choices = _objects(document.get("choices"))
     if not choices:
         raise TransientFault("the endpoint answered without any choice")
     message = _object(choices[0].get("message"))
     if not message:
         raise TransientFault("the endpoint answered with a choice that holds no message")
-    draft = ReplyDraft(finish_reason=_text(choices[0].get("finish_reason")))
+    draft = ReplyDraft(speaker, speaker.opened, finish_reason=_text(choices[0].get("finish_reason")))
     draft.take_document(document)
     draft.take_message(message)
     for call in _objects(message.get("tool_calls")):
         function = _object(call.get("function"))
         arguments = _arguments(function.get("arguments"))
         draft.calls.append(CallDraft(_text(call.get("id")), _text(function.get("name")), [arguments]))
-    return draft
+    return draft.reply()
 
 
 class StreamedReply:
     """Puts a reply together from the events of a stream."""
 
-    def __init__(self, *, place: str, provider: str, model: str, route: str) -> None:
-        self._place = place
-        self._bound = {"provider": provider, "model": model, "route": route}
-        self._draft = ReplyDraft()
+    def __init__(self, speaker: Speaker, *, opened: Opened | None = None) -> None:
+        self._speaker = speaker
+        self._draft = ReplyDraft(speaker, opened or speaker.opened)
+        self._tags = TagStream(opened=self._draft.opened == "yes") if speaker.tags else None
         self._calls: dict[int, CallDraft] = {}
         self._seen_choice = False
         self.done = False
@@ -118,27 +174,32 @@ class StreamedReply:
         if event == _DONE:
             self.done = True
             return None
-        chunk = _checked(decode_json(event), place=self._place)
+        chunk = _checked(decode_json(event), place=self._speaker.place)
         self._draft.take_document(chunk)
-        text, thoughts = "", len(self._draft.reasoning)
+        thought, text = "", ""
         for choice in _objects(chunk.get("choices")):
             self._seen_choice = True
             if reason := choice.get("finish_reason"):
                 self._draft.finish_reason = _text(reason)
             delta = _object(choice.get("delta"))
-            text += self._draft.take_message(delta)
+            new_thought, new_text = self._draft.take_message(delta)
+            thought, text = thought + new_thought, text + new_text
             for fragment in _objects(delta.get("tool_calls")):
                 self._take_fragment(fragment)
+        if thought:
+            self._tags = None  # the server has a parser, so tags in the content are the model's own words
+        if text and self._tags is not None:
+            tagged, text = self._tags.feed(text)
+            thought += tagged
         if text:
             return TextDelta(text)
-        thought = "".join(self._draft.reasoning[thoughts:])
         return ThinkingDelta(thought) if thought else None
 
     def finish(self) -> Reply:
         """See `harness.models.replies.StreamReader`."""
         if not self.whole:
             raise TransientFault("the stream was cut before its end")
-        return self._draft.reply(**self._bound)
+        return self._draft.reply()
 
     def _take_fragment(self, fragment: Mapping[str, Any]) -> None:
         function = _object(fragment.get("function"))
@@ -168,6 +229,21 @@ class StreamedReply:
         if isinstance(index, int):
             self._calls[index] = call
         return call
+
+
+def _add_detail(details: list[dict[str, Any]], detail: dict[str, Any]) -> None:
+    """Add a reasoning object; a piece that goes on with the last one, as streams have them, becomes part of it."""
+    last = details[-1] if details else {}
+    said = [name for name in _SAID if isinstance(detail.get(name), str) and isinstance(last.get(name), str)]
+    same = all(detail.get(name) in (None, last.get(name)) for name in ("type", "index", "id"))
+    if not said or not same or (last.get("signature") and any(detail[name] for name in said)):
+        details.append(dict(detail))
+        return
+    for name, value in detail.items():
+        if name in said:
+            last[name] += value
+        elif value is not None and value != "":
+            last[name] = value
 
 
 def usage_of(reported: Any) -> Usage | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.models.limiter import Limits
 from harness.models.port import Price
 from harness.models.profiles import UNKNOWN, Profile
 
@@ -36,7 +37,9 @@ class Endpoint:
     """Overrides the profile's."""
     price: Price | None = None
     """Overrides the profile's."""
-    parallel: int | None = None
-    """Requests under way at the same time; None for no limit."""
+    limits: Limits = Limits()
+    """What may be asked of the endpoint with this key, by all of this process together."""
+    key_from: str = ""
+    """Where the key came from, in words, for the error text of a key that is refused."""
     profile: Profile = UNKNOWN
     """What is known of the model's family."""

@@ -3,10 +3,10 @@
 Every wire API answers a refused request with an HTTP status and, mostly, a JSON body with a
 message somewhere under `error`. This module reads both without knowing the vendor:
 
-    408 409 425 429 5xx             TransientFault   repeated by `harness.models.http`
-    429 when the quota is used up   ModelRejected
-    too long for the model's window ContextOverflow
-    401 403 404 and the rest        ModelRejected
+    408 409 425 429 5xx                 TransientFault   repeated by `harness.models.http`
+    402, 429 when the quota is used up  QuotaUsedUp
+    too long for the model's window     ContextOverflow
+    401 403 404 and the rest            ModelRejected
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from typing import Any, cast
 
 import orjson
 
-from harness.errors import ContextOverflow, ModelError, ModelRejected
+from harness.errors import ContextOverflow, ModelError, ModelRejected, QuotaUsedUp
 
 _TRANSIENT = frozenset({408, 409, 425, 429})
 _LONGEST_MESSAGE = 600
 _OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error", "request_too_large")
-_NAMED_CODES = (*_OVERFLOW_CODES, "insufficient_quota")
+_QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+_NAMED_CODES = (*_OVERFLOW_CODES, *_QUOTA_CODES)
+_QUOTA_WORDING = "credit balance is too low"
 _OVERFLOW_WORDING = re.compile(
     r"context[ _-]?(length|window|size|limit)|prompt is too long|input is too long|too many (input )?tokens"
     r"|reduce the length of|input token count .* exceeds|request too large",
@@ -33,7 +35,6 @@ _OVERFLOW_WORDING = re.compile(
 _HINTS = {
     400: "the endpoint does not accept this request; check the model's options and the tool schemas",
     401: "check the API key that the team file gives for this model",
-    402: "the account has no credit left",
     403: "the API key may not use this model; check the key and its permissions",
     404: "the model name or the base URL may be wrong",
 }
@@ -42,20 +43,31 @@ _HINTS = {
 class TransientFault(Exception):
     """A request failed in a way that another attempt may not."""
 
-    def __init__(self, reason: str, *, wait_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        wait_seconds: float | None = None,
+        unreachable: bool = False,
+        charged: bool | None = None,
+    ) -> None:
         self.reason = reason
         self.wait_seconds = wait_seconds
         """How long the endpoint asked to be left alone; None if it did not say."""
+        self.unreachable = unreachable
+        """Whether there was no connection at all."""
+        self.charged = charged
+        """Whether the attempt may have to be paid for; None where that follows from how far it came."""
         super().__init__(reason)
 
 
 def fault_of(
-    status: int, headers: Mapping[str, str], body: bytes, *, place: str
+    status: int, headers: Mapping[str, str], body: bytes, *, place: str, key_from: str = ""
 ) -> TransientFault | ModelError:
     """Return the error that an unsuccessful answer amounts to.
 
-    `place` names the model and the endpoint in the text. The server's own words are quoted up to
-    600 characters; whoever shows the text must still remove secrets from it.
+    `place` names the model and the endpoint in the text, `key_from` says where its key came from. The
+    server's own words are quoted up to 600 characters; whoever shows the text must still remove secrets from it.
     """
     code, message = _server_words(body)
     if delay := _retry_delay(body):
@@ -63,14 +75,16 @@ def fault_of(
     said = f"HTTP {status}: {message}" if message else f"HTTP {status}"
     if code in _OVERFLOW_CODES or (status in (400, 413, 422) and _OVERFLOW_WORDING.search(message)):
         return ContextOverflow(f"the request does not fit into the context window of {place} ({said})")
-    if code == "insufficient_quota":
-        return ModelRejected(f"{place} refused the request ({said}); the account's quota is used up")
+    if code in _QUOTA_CODES or status == 402 or _QUOTA_WORDING in message:
+        return QuotaUsedUp(f"{place} refused the request ({said}); the account's quota is used up")
     if status in _TRANSIENT or status >= 500:
-        return TransientFault(said, wait_seconds=retry_after_seconds(headers))
+        return TransientFault(said, wait_seconds=retry_after_seconds(headers), charged=False)
     if 300 <= status < 400:
         target = headers.get("Location", "elsewhere")
         return ModelRejected(f"{place} redirects to {target}; use the right base URL in the team file")
     hint = _HINTS.get(status, "")
+    if status in (401, 403) and key_from:
+        hint += f"; {key_from}"
     return ModelRejected(f"{place} refused the request ({said})" + (f"; {hint}" if hint else ""))
 
 

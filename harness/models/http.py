@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import random
-import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
-from harness.errors import ModelUnavailable, UsageError
+from harness.errors import ModelUnavailable, ModelUnreachable, UsageError
 from harness.models.faults import TransientFault, fault_of
-from harness.models.port import Observe, Retrying
+from harness.models.limiter import Limits, limiter_of
+from harness.models.port import Lost, Observe, Retrying
 
 Result = TypeVar("Result")
 Read = Callable[[aiohttp.ClientResponse], Awaitable[Result]]
@@ -37,6 +37,7 @@ _CONNECT_SECONDS = 30.0
 _LONGEST_ERROR_BODY = 65_536
 _SHORTEST_SECRET = 8
 _LONGEST_JOINED_BODY = 131_072
+_BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,12 @@ class HttpEndpoint:
     """Attempts after the first."""
     backoff_seconds: float = 0.5
     """The first wait is at most this; every further one at most twice the one before."""
-    parallel: int | None = None
-    """Requests under way at the same time; None for no limit."""
+    limits: Limits = Limits()
+    """Shared with everything in this process that asks the same endpoint with the same key."""
+    key: str = field(default="", repr=False)
+    """What the endpoint knows its callers by; the headers where it is empty."""
+    key_from: str = ""
+    """Where the key came from, in words, for error texts."""
 
 
 class HttpChannel:
@@ -64,8 +69,8 @@ class HttpChannel:
 
     Waits are exponential with full jitter
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), or as long as the
-    endpoint asks plus jitter; while an endpoint has asked to be left alone, no call of this channel
-    starts. Error texts hold no value of any header.
+    endpoint asks plus jitter; while an endpoint has asked to be left alone, no call with the same key starts in
+    this process. Error texts hold no value of any header.
     """
 
     def __init__(self, endpoint: HttpEndpoint, *, jitter: random.Random | None = None) -> None:
@@ -73,9 +78,10 @@ class HttpChannel:
         self._url = checked_url(endpoint.url)
         self._place = f"{endpoint.name} at {self._url.with_query(None).with_user(None)}"
         self._jitter = jitter or random.Random()
-        self._limiter = anyio.CapacityLimiter(endpoint.parallel) if endpoint.parallel else None
+        account = endpoint.key or repr(sorted(endpoint.headers.items()))
+        self._limiter = limiter_of(str(self._url.origin()), account)
+        self._limiter.join(endpoint.limits)
         self._session: aiohttp.ClientSession | None = None
-        self._quiet_until = 0.0
 
     @property
     def url(self) -> URL:
@@ -87,8 +93,20 @@ class HttpChannel:
         """The endpoint as error texts name it."""
         return self._place
 
-    async def post(self, body: Pieces, read: Read[Result], observe: Observe) -> Result:
+    async def post(
+        self,
+        body: Pieces,
+        read: Read[Result],
+        observe: Observe,
+        *,
+        output_tokens: int = 0,
+        used: Callable[[Result], int | None] = lambda _: None,
+    ) -> Result:
         """Send `body` and return what `read` makes of the response; `body` must not change meanwhile.
+
+        Args:
+            output_tokens: The most that the response may have, if known; for limits.
+            used: Returns the tokens that a result reports, if it does.
 
         Raises:
             ContextOverflow: The endpoint says that the request is too long.
@@ -98,60 +116,83 @@ class HttpChannel:
         attempt = 1
         while True:
             try:
-                if self._limiter is None:
+                if self._limiter.is_open:
                     return await self._attempt(body, read)
-                async with self._limiter:
-                    return await self._attempt(body, read)
+                expected = sum(map(len, body)) // _BYTES_PER_TOKEN + output_tokens
+                async with self._limiter.admitted(expected, observe) as use:
+                    result = await self._attempt(body, read)
+                    if (tokens := used(result)) is not None:
+                        self._limiter.used(use, tokens)
+                    return result
             except TransientFault as fault:
+                if fault.charged:
+                    observe(Lost())
                 reason = self._without_secrets(fault.reason)
-                wait = self._wait_before_next(attempt, fault.wait_seconds, reason)
+                wait = self._wait_before_next(attempt, fault, reason)
             observe(Retrying(attempt, wait, reason))
             await anyio.sleep(wait)
             attempt += 1
 
     async def close(self) -> None:
         """Close all connections."""
+        self._limiter.leave(self._endpoint.limits)
         if self._session is not None:
             await self._session.close()
 
     async def _attempt(self, body: Pieces, read: Read[Result]) -> Result:
-        if self._quiet_until > (now := time.monotonic()):
-            await anyio.sleep(
-                self._quiet_until - now + self._jitter.uniform(0, self._endpoint.backoff_seconds)
-            )
         session = self._session or self._open_session()
+        answered = False
         try:
             async with session.post(self._url, data=_Body(body), allow_redirects=False) as response:
                 if response.status != 200:
                     await self._refuse(response)
+                answered = True
                 return await read(response)
         except aiohttp.ClientSSLError as error:
             text = self._without_secrets(f"no secure connection to {self._place}: {error}")
-            raise ModelUnavailable(text) from error
-        except aiohttp.ConnectionTimeoutError as error:
-            raise TransientFault("connecting took too long") from error
-        except aiohttp.SocketTimeoutError as error:
-            raise TransientFault(f"no data for {self._endpoint.idle_seconds:g} seconds") from error
-        except TimeoutError as error:
-            reason = f"no complete answer within {self._endpoint.timeout_seconds:g} seconds"
-            raise TransientFault(reason) from error
-        except aiohttp.ClientConnectorError as error:
-            raise TransientFault(f"could not connect: {error.os_error.strerror or error.os_error}") from error
+            raise ModelUnreachable(text) from error
+        except TransientFault as fault:
+            fault.charged = answered if fault.charged is None else fault.charged
+            raise
         except (aiohttp.ClientError, OSError) as error:
-            raise TransientFault(f"the connection broke: {error or type(error).__name__}") from error
+            fault = self._fault(error)
+            fault.charged = fault.charged or answered
+            raise fault from error
+
+    def _fault(self, error: aiohttp.ClientError | OSError) -> TransientFault:
+        """Return what an attempt failed of; one that was worked on until time was up may be charged."""
+        endpoint = self._endpoint
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return TransientFault("connecting took too long", unreachable=True)
+            case aiohttp.SocketTimeoutError():
+                return TransientFault(f"no data for {endpoint.idle_seconds:g} seconds", charged=True)
+            case TimeoutError():
+                reason = f"no complete answer within {endpoint.timeout_seconds:g} seconds"
+                return TransientFault(reason, charged=True)
+            case aiohttp.ClientConnectorDNSError():
+                return TransientFault(f"the name {self._url.host} has no address", unreachable=True)
+            case aiohttp.ClientConnectorError():
+                what = error.os_error.strerror or error.os_error
+                return TransientFault(f"could not connect: {what}", unreachable=True)
+            case _:
+                return TransientFault(f"the connection broke: {error or type(error).__name__}")
 
     async def _refuse(self, response: aiohttp.ClientResponse) -> NoReturn:
         body = await response.content.read(_LONGEST_ERROR_BODY)
-        fault = fault_of(response.status, response.headers, body, place=self._place)
+        fault = fault_of(
+            response.status, response.headers, body, place=self._place, key_from=self._endpoint.key_from
+        )
         if isinstance(fault, TransientFault):
             raise fault
         raise type(fault)(self._without_secrets(str(fault)))
 
-    def _wait_before_next(self, attempt: int, asked_seconds: float | None, reason: str) -> float:
-        endpoint = self._endpoint
+    def _wait_before_next(self, attempt: int, fault: TransientFault, reason: str) -> float:
+        endpoint, asked_seconds = self._endpoint, fault.wait_seconds
         if attempt > endpoint.retries:
             times = "once" if attempt == 1 else f"{attempt} times"
-            raise ModelUnavailable(
+            kind = ModelUnreachable if fault.unreachable else ModelUnavailable
+            raise kind(
                 f"{self._place} failed {times}; at last: {reason}; check that it is running and reachable"
             )
         if asked_seconds is None:
@@ -161,8 +202,9 @@ class HttpChannel:
             raise ModelUnavailable(
                 f"{self._place} asks to wait {asked_seconds:.0f} seconds ({reason}); try again after that"
             )
-        self._quiet_until = max(self._quiet_until, time.monotonic() + asked_seconds)
-        return asked_seconds + self._jitter.uniform(0, endpoint.backoff_seconds)
+        wait = asked_seconds + self._jitter.uniform(0, endpoint.backoff_seconds)
+        self._limiter.quiet(wait)
+        return wait
 
     def _open_session(self) -> aiohttp.ClientSession:
         endpoint = self._endpoint

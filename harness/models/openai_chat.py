@@ -9,22 +9,51 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Literal, cast
 
+import orjson
 from yarl import URL
 
-from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefinition, ToolResult
-from harness.models.chat_replies import StreamedReply, read_reply
-from harness.models.dialects import Dialect, dialect
+from harness.messages import (
+    EARLIER,
+    MADE_BY_MODELS,
+    Image,
+    Message,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolDefinition,
+    ToolResult,
+)
+from harness.models.chat_replies import Speaker, StreamedReply, read_reply
+from harness.models.cutting import Continuation, held
+from harness.models.dialects import dialect
 from harness.models.encoding import encode_json
 from harness.models.endpoint import Endpoint
 from harness.models.json_transcripts import JsonTranscript
 from harness.models.port import CallOptions
 from harness.models.replies import Reply, StreamReader
+from harness.models.soft_switches import neutralised, switched
 from harness.models.thinking import Thinking, ThinkingPlan, merged
 from harness.models.wire import WireModel
 
 _OFFICIAL_HOST = "api.openai.com"
+_THINKING_FIELDS = (
+    "chat_template_kwargs",
+    "enable_thinking",
+    "preserve_thinking",
+    "reasoning",
+    "reasoning_budget_message",
+    "reasoning_budget_tokens",
+    "reasoning_effort",
+    "thinking",
+    "thinking_budget",
+    "thinking_budget_tokens",
+    "thinking_token_budget",
+)
+"""Fields that `extra` may set and a call's thinking may change, so that they stand in the tail."""
 _TOLD = ("top_p", "top_k", "n", "seed", "stop", "frequency_penalty", "presence_penalty")
 """Fields of `extra` that a trace has a word for."""
 
@@ -39,9 +68,17 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
         self._dialect = dialect(endpoint.dialect)
         self.provider = self._dialect.provider
         super().__init__(endpoint, jitter=jitter)
-        # The old name is refused by OpenAI's reasoning models, the new one by older servers.
-        official = self._channel.url.host == _OFFICIAL_HOST
-        self._length_field = self._dialect.length_field if official else "max_tokens"
+        self._speaker = Speaker(
+            dialect=self._dialect,
+            profile=endpoint.profile,
+            provider=self.provider,
+            model=self.name,
+            route=self.route,
+            place=self.place,
+        )
+        # The old name is refused by OpenAI's reasoning models, the new one by older servers that call themselves so.
+        older = endpoint.dialect == "openai" and self._channel.url.host != _OFFICIAL_HOST
+        self._length_field = "max_tokens" if older else self._dialect.length_field
 
     def url(self, base: URL) -> URL:
         """See `WireModel`."""
@@ -71,30 +108,38 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def head(self, tools: Sequence[ToolDefinition]) -> bytes:
         """See `WireModel`."""
+        return self._head(tools, stream=self.endpoint.stream)
+
+    def streaming_head(self, tools: Sequence[ToolDefinition]) -> bytes:
+        """See `WireModel`."""
+        return self._head(tools, stream=True)
+
+    def _head(self, tools: Sequence[ToolDefinition], *, stream: bool) -> bytes:
         endpoint = self.endpoint
-        fields: dict[str, Any] = {"model": endpoint.model, "stream": endpoint.stream}
+        fields: dict[str, Any] = {"model": endpoint.model, "stream": stream}
         if tools:
             fields["tools"] = [_wire_tool(definition) for definition in tools]
-        if endpoint.stream:
+        if stream:
             fields["stream_options"] = {"include_usage": True}
         if endpoint.temperature is not None:
             fields["temperature"] = endpoint.temperature
+        if any(fnmatchcase(endpoint.model, pattern) for pattern in self._dialect.cached_where_asked):
+            fields["cache_control"] = {"type": "ephemeral"}
         fields.update(endpoint.extra)
-        for name in self._length_fields():
+        for name in (*self._length_fields(), *_THINKING_FIELDS):
             fields.pop(name, None)
         fields = {name: value for name, value in fields.items() if value is not None}
         return encode_json(fields)[:-1] + b',"messages":['
 
     def transcript(self, head: bytes, tools: Sequence[ToolDefinition]) -> ChatTranscript:
         """See `WireModel`."""
-        return ChatTranscript(head, tools, speaks=self._dialect, model=self.name, route=self.route)
+        return ChatTranscript(head, tools, speaker=self._speaker)
 
     def tail(self, transcript: ChatTranscript, options: CallOptions, plan: ThinkingPlan) -> bytes:
         """See `WireModel`."""
-        fields = merged(
-            {name: self.endpoint.extra[name] for name in plan.fields if name in self.endpoint.extra},
-            plan.fields,
-        )
+        extra = {name: self.endpoint.extra[name] for name in _THINKING_FIELDS if name in self.endpoint.extra}
+        fields = {**self._sampling(transcript, options), **merged(extra, plan.fields)}
+        fields = {name: value for name, value in fields.items() if extra.get(name, value) is not None}
         if transcript.tools and options.tool_choice != "auto":
             fields["tool_choice"] = options.tool_choice
         limits = {name: self.endpoint.extra[name] for name in self._length_fields()}
@@ -108,17 +153,48 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def read(self, body: bytes) -> Reply:
         """See `WireModel`."""
-        return read_reply(body, place=self.place).reply(
-            provider=self.provider, model=self.name, route=self.route
-        )
+        return read_reply(body, self._speaker)
 
     def reader(self) -> StreamReader:
         """See `WireModel`."""
-        return StreamedReply(place=self.place, provider=self.provider, model=self.name, route=self.route)
+        return StreamedReply(self._speaker)
+
+    def reader_of_rest(self) -> StreamReader:
+        """See `WireModel`."""
+        return StreamedReply(self._speaker, opened="no")
 
     def plan_thinking(self, thinking: Thinking) -> ThinkingPlan:
         """See `harness.models.port.plan_thinking`."""
-        return self._dialect.plan(thinking, self.endpoint.profile)
+        speaks, profile = self._dialect, self.endpoint.profile
+        if speaks.reasoning_field or speaks.tags_in_content or profile.reasoning_field:
+            return held(thinking, lambda asked: speaks.plan(asked, profile))
+        plan = speaks.plan(thinking, profile)
+        # Should it show its thinking after all, as servers of unknown kind do, it is ended as well.
+        return replace(plan, cut_at=thinking.budget) if self.endpoint.stream else plan
+
+    def continuation(self, text: str) -> Continuation | None:
+        """See `WireModel`."""
+        speaks = self._dialect
+        if speaks.continuation is None:
+            return None
+        mark = {speaks.prefix_mark: True} if speaks.prefix_mark else {}
+        return Continuation({"role": "assistant", "content": text, **mark}, speaks.continuation)
+
+    def _sampling(self, transcript: ChatTranscript, options: CallOptions) -> dict[str, Any]:
+        """Return what the makers say to sample with in this mode of thinking, where the team says nothing."""
+        endpoint, can = self.endpoint, self.endpoint.profile.thinking
+        if options.thinking is None:
+            return {}
+        mode = "on" if can.always else "off" if can.never else options.thinking.mode
+        if mode == "on" and not can.always:
+            mode = transcript.switched or mode
+        given = {*endpoint.extra, *(() if endpoint.temperature is None else ("temperature",))}
+        advised = endpoint.profile.sampling.get(mode, {})
+        return {
+            name: value
+            for name, value in advised.items()
+            if name in self._dialect.sampling and name not in given
+        }
 
     def _length_fields(self) -> list[str]:
         """Return the names under which `extra` limits the length of a reply, which a call may change."""
@@ -132,15 +208,16 @@ class ChatTranscript(JsonTranscript):
     into a user message before the next message of another role, or at the end of the request.
     """
 
-    def __init__(
-        self, head: bytes, tools: Sequence[ToolDefinition], *, speaks: Dialect, model: str, route: str
-    ) -> None:
+    def __init__(self, head: bytes, tools: Sequence[ToolDefinition], *, speaker: Speaker) -> None:
         super().__init__(head, tools)
-        self._dialect = speaks
-        self._model = model
-        self._route = route
-        self.sends_reasoning = bool(speaks.reasoning_field)
+        self._speaker = speaker
+        self._dialect = speaker.dialect
+        self._reasoning_field = speaker.dialect.reasoning_field or speaker.profile.reasoning_field
+        self.sends_reasoning = bool(self._reasoning_field)
         self._waiting_images: list[dict[str, Any]] = []
+        self._task_was_said = False
+        self.switched: Literal["on", "off"] | None = None
+        """What the last soft switch of the team or its user says, where the family knows any."""
 
     def append(self, message: Message) -> None:
         """Add a message, encoding it now and never again."""
@@ -155,9 +232,11 @@ class ChatTranscript(JsonTranscript):
         elif message.role == "user" and (
             images := [part for part in message.parts if isinstance(part, Image)]
         ):
-            self._add({"role": "user", "content": [_text_part(message.text), *map(_image_part, images)]})
+            self._add(
+                {"role": "user", "content": [_text_part(self._said(message)), *map(_image_part, images)]}
+            )
         else:
-            self._add({"role": message.role, "content": message.text})
+            self._add({"role": message.role, "content": self._said(message)})
 
     def open_message(self) -> Mapping[str, Any] | None:
         """See `JsonTranscript`."""
@@ -165,33 +244,56 @@ class ChatTranscript(JsonTranscript):
 
     def another(self) -> ChatTranscript:
         """See `JsonTranscript`."""
-        return ChatTranscript(
-            self.head, self.tools, speaks=self._dialect, model=self._model, route=self._route
-        )
+        return ChatTranscript(self.head, self.tools, speaker=self._speaker)
 
     def _add_assistant(self, message: Message) -> None:
         text = "".join(part.text for part in message.parts if isinstance(part, Text))
         calls = [self._wire_call(call) for call in message.tool_calls]
         fields: dict[str, Any] = {"role": "assistant", "content": (text or None) if calls else text}
-        if name := self._dialect.reasoning_field:
-            thought = "".join(
-                part.text
-                for part in message.parts
-                if isinstance(part, Reasoning) and (part.model, part.route) == (self._model, self._route)
-            )
-            if thought or (calls and self._dialect.reasoning_required):
-                fields[name] = thought
+        fields.update(self._reasoning(message))
         if calls:
             fields["tool_calls"] = calls
         self._add(fields)
 
+    def _reasoning(self, message: Message) -> dict[str, Any]:
+        """Return the field in which a turn's reasoning goes back: whole, and only to the model that it came from."""
+        speaker = self._speaker
+        own = [
+            part
+            for part in message.parts
+            if isinstance(part, Reasoning) and (part.model, part.route) == (speaker.model, speaker.route)
+        ]
+        if payloads := [part.payload for part in own if part.payload]:
+            return {self._dialect.payload_field: [one for each in payloads for one in orjson.loads(each)]}
+        if not self._reasoning_field:
+            return {}
+        thought = "".join(part.text for part in own)
+        required = self._dialect.reasoning_required or speaker.profile.reasoning_required
+        return {self._reasoning_field: thought} if thought or (required and message.tool_calls) else {}
+
+    def _said(self, message: Message) -> str:
+        """Return the text of a message, in which only the team and its user may switch thinking on and off."""
+        text = message.text
+        if not self._speaker.profile.soft_switches:
+            return text
+        if message.role == "user":
+            foreign = self._task_was_said or text.startswith(MADE_BY_MODELS)
+            self._task_was_said = not text.startswith(EARLIER)
+            if foreign:
+                return neutralised(text)
+        self.switched = switched(text) or self.switched
+        return text
+
     def _add_tool_result(self, message: Message) -> None:
         for part in message.parts:
             if isinstance(part, ToolResult):
-                self._add({"role": "tool", "tool_call_id": part.call_id, "content": part.text})
+                self._add({"role": "tool", "tool_call_id": part.call_id, "content": self._read(part.text)})
                 if part.images:
                     self._waiting_images.append(_text_part(f"Images of the tool result {part.call_id}:"))
                     self._waiting_images += map(_image_part, part.images)
+
+    def _read(self, text: str) -> str:
+        return neutralised(text) if self._speaker.profile.soft_switches else text
 
     def _wire_call(self, call: ToolCall) -> dict[str, Any]:
         function = {"name": self.wire_name(call.name), "arguments": call.arguments}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from harness.messages import Message, StopReason, ToolDefinition, Usage
+from harness.messages import Message, StopReason, ThinkingCut, ToolDefinition, Usage
 from harness.models.thinking import Thinking, ThinkingPlan
 
 ToolChoice = Literal["auto", "required", "none"]
@@ -74,7 +74,23 @@ class Retrying:
     reason: str
 
 
-Notice = TextDelta | ThinkingDelta | Retrying
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request waits for others that share its endpoint, or until the endpoint takes requests again."""
+
+    seconds: float | None
+    """The least it will take; None if that depends on others."""
+    queued: int
+    """How many requests wait, this one included; 0 once the wait is over."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """An attempt was answered or worked on, and its reply was lost on the way: it may have been charged."""
+
+
+Notice = TextDelta | ThinkingDelta | Retrying | Waiting | Lost
 Observe = Callable[[Notice], None]
 """Receives what happens during a call. Must not raise or block."""
 
@@ -94,6 +110,8 @@ class ModelResponse:
     """What a reader of the final answer should know about how it was made."""
     first_chunk_seconds: float | None = field(default=None, compare=False)
     """From the request to the first piece of a streamed response."""
+    cut: ThinkingCut | None = None
+    """Set if the harness ended its thinking; `usage` then holds both requests."""
 
 
 class Transcript(Protocol):
@@ -153,6 +171,7 @@ class Model(Protocol):
             ContextOverflow: The request cannot fit.
             ModelRejected: The endpoint refused the request.
             ModelUnavailable: The endpoint could not be reached or kept failing.
+            ThinkingBudgetExhausted: It thinks beyond its budget and does not act.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -31,12 +31,18 @@ class Profile:
     price: Price | None = None
     thinking: ThinkingOptions = ThinkingOptions()
     reasoning_field: str = ""
-    """The field of a message that holds the reasoning, where the family differs from its server's dialect."""
+    """The field of a message that holds the reasoning, where its server's dialect names none."""
     reasoning_required: bool = False
     """Whether the endpoint refuses an earlier turn with tool calls that comes back without its reasoning."""
     prefix: str = "kept"
     """What a new user message does to the prompt that the server builds: `kept`, or `drops-reasoning` where the
     template leaves earlier thinking out then, so that the server's cache no longer fits."""
+    preserve: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Switches that make the server keep the thinking of earlier turns in its prompt."""
+    soft_switches: bool = False
+    """Whether `/think` and `/no_think` in what it reads turn its thinking on and off."""
+    sampling: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """What the makers say to sample with, by mode of thinking, `on` and `off`."""
     fixed_sampling: bool = False
     """Whether a temperature is refused or not heard."""
     forced_calls: bool = True

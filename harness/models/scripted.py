@@ -53,6 +53,8 @@ class ScriptedModel:
         """The messages of every request, in the order the requests came."""
         self.offered: list[tuple[str, ...]] = []
         """The names of the tools offered with each request."""
+        self.options: list[CallOptions] = []
+        """What each request asked for besides: thinking, a tool choice."""
         self._replies = replies
         self._usage = usage
 
@@ -65,6 +67,7 @@ class ScriptedModel:
         assert isinstance(transcript, _ScriptedTranscript)
         await anyio.lowlevel.checkpoint()
         self.requests.append(tuple(transcript.messages))
+        self.options.append(options)
         self.offered.append(tuple(definition.name for definition in transcript.tools))
         position = transcript.replies_given
         transcript.replies_given += 1

@@ -247,9 +247,15 @@ def _model_call_finished(reading: _Reading, event: ModelCallFinished, at: float)
 
 
 def _model_call_lost(reading: _Reading, event: ModelCallLost, at: float) -> None:
-    agent = reading.builders[event.agent].record
+    agent, turn, usage = reading.builders[event.agent].record, reading.turn(event.agent), event.usage
     lost = Aside(
-        event.agent, "lost", event.turn, agent.model, input=event.usage.input_tokens, cost=event.cost
+        event.agent,
+        "lost",
+        event.turn,
+        turn.model if turn is not None else agent.model,
+        input=usage.input_tokens,
+        output=usage.output_tokens,
+        cost=event.cost,
     )
     agent.asides.append(lost)
 

@@ -12,6 +12,7 @@ from harness.errors import ModelUnavailable
 from harness.events import (
     AgentRunStarted,
     ModelCallStarted,
+    ModelFellBack,
     Recorded,
     RunStarted,
     TurnStarted,
@@ -20,6 +21,7 @@ from harness.journal import MemoryJournal
 from harness.loop.cuts import upwards
 from harness.loop.log import Notices, RunLog
 from harness.loop.past import Check, Diverged, Past
+from harness.loop.room import BY_NAME
 from harness.loop.state import RunState, effective
 from harness.loop.team_run import TeamRun
 from harness.messages import ToolDefinition
@@ -83,7 +85,7 @@ async def carry_out_again(
     log.emit(started)
     run = TeamRun(
         team,
-        as_recorded(counted, models, models if before is None else before),
+        as_recorded(counted, team, models, models if before is None else before),
         _no_tools,
         log,
         Notices(),
@@ -138,27 +140,30 @@ def _no_tools(
 
 
 def as_recorded(
-    counted: Sequence[Recorded], models: Mapping[str, Model], before: Mapping[str, Model]
+    counted: Sequence[Recorded], team: Team, models: Mapping[str, Model], before: Mapping[str, Model]
 ) -> dict[str, Model]:
     """Return the models, with stand-ins for those that the run did not get from its team file.
 
     Args:
         before: The models of that file.
     """
-    used: dict[str, AgentRunStarted] = {}
+    used: dict[str, RecordedModel] = {}
+    left: dict[str, list[str]] = {}
     for item in counted:
-        if isinstance(item.event, AgentRunStarted):
-            used.setdefault(item.event.name, item.event)
+        match item.event:
+            case AgentRunStarted(agent=path, name=name, model=model, provider=provider, context_window=most):
+                used.setdefault(name, RecordedModel(model, provider, most))
+                left[path] = team.spec.fallbacks_of(name) if name in team.spec.agents else []
+            case ModelFellBack(agent=path, to_model=model, provider=provider, context_window=most):
+                if left[path]:
+                    name = f"{BY_NAME}{left[path].pop(0)}"
+                    used.setdefault(name, RecordedModel(model, provider, most))
+            case _:
+                pass
     return {
-        name: RecordedModel(used[name])
-        if name in used and not _is_of(before.get(name), used[name])
-        else model
+        name: used[name] if name in used and not used[name].is_of(before.get(name)) else model
         for name, model in models.items()
     }
-
-
-def _is_of(model: Model | None, began: AgentRunStarted) -> bool:
-    return model is not None and (model.name, model.provider) == (began.model, began.provider)
 
 
 class RecordedModel:
@@ -166,10 +171,14 @@ class RecordedModel:
 
     price: Price | None = None
 
-    def __init__(self, began: AgentRunStarted) -> None:
-        self.name = began.model
-        self.provider = began.provider
-        self.context_window = began.context_window
+    def __init__(self, name: str, provider: str, context_window: int | None) -> None:
+        self.name = name
+        self.provider = provider
+        self.context_window = context_window
+
+    def is_of(self, model: Model | None) -> bool:
+        """Return whether `model` is the one that is on record."""
+        return model is not None and (model.name, model.provider) == (self.name, self.provider)
 
     def open(self, tools: Sequence[ToolDefinition]) -> Transcript:
         """Return a transcript in the form of models that live in a process."""

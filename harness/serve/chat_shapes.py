@@ -52,7 +52,7 @@ def waiting_text(run_id: str, waiting: Sequence[ApprovalRequested]) -> str:
 
 def finish_reason(result: RunResult) -> str:
     """Return why the answer ends where it does."""
-    return "length" if result.stop_reason == "limit" else "stop"
+    return "length" if result.stop_reason in ("limit", "budget_exhausted") else "stop"
 
 
 def chat_usage(usage: Usage) -> dict[str, object]:

@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from harness.errors import StoreError
 from harness.events import AgentRunStarted, Recorded
-from harness.loop.log import Progress
-from harness.models.port import TextDelta, ThinkingDelta
+from harness.loop.log import Happening
+from harness.models.port import TextDelta
 from harness.run import Run, RunResult
 from harness.serve.chat_shapes import chat_usage, content_of, extension, failure, finish_reason
 from harness.serve.chat_task import ChatRequest
@@ -153,7 +153,7 @@ class _Speech:
         self._opened = False
         self._changed = anyio.Event()
 
-    def hear(self, agent: str, notice: TextDelta | ThinkingDelta | Progress) -> None:
+    def hear(self, agent: str, notice: Happening) -> None:
         """Take a notice of the run."""
         if agent == self._agent and isinstance(notice, TextDelta):
             self._heard += notice.text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Mapping as AbstractMapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -36,6 +37,7 @@ def check_team(root: Mapping, handed_in: AbstractSet[str] = frozenset()) -> Iter
     yield from _check_names(root)
     yield from _check_entry(root, agents)
     yield from _check_models(mapping_at(root, "models"))
+    yield from _check_fallbacks(mapping_at(root, "models"))
     yield from check_servers(mapping_at(root, "mcpServers"))
     for name, agent in agents.items():
         yield from _check_model_of(name, agents.entries[name], root)
@@ -180,13 +182,37 @@ def _check_agents(listed: Node | None, agents: Mapping) -> Iterator[Problem]:
         seen.add(name)
 
 
+def _check_fallbacks(models: Mapping) -> Iterator[Problem]:
+    named = {name: scalars_in(mapping_at(models, name).get("fallback")) for name in models.entries}
+    for name, listed in named.items():
+        seen: set[str] = set()
+        for item in listed:
+            if item.text not in models.entries:
+                hint = did_you_mean(item.text, models.entries, what="models")
+                yield item.mark.problem(f"there is no model '{shortened(item.text)}'", hint)
+            elif item.text in seen:
+                yield item.mark.problem(f"'{item.text}' is listed twice as a fallback of {name}")
+            seen.add(item.text)
+    for following, circle in _circles(named):
+        yield following.mark.problem(
+            f"models fall back in a circle: {circle}", "let the last of them have no fallback"
+        )
+
+
 def _check_cycles(agents: Mapping) -> Iterator[Problem]:
     """Yield one problem for each delegation that leads back to an agent on the way to it."""
     delegates = {name: scalars_in(mapping_at(agents, name).get("delegates")) for name in agents.entries}
+    for following, circle in _circles(delegates):
+        hint = "let one of them report back instead of delegating"
+        yield following.mark.problem(f"agents delegate in a circle: {circle}", hint)
+
+
+def _circles(named: AbstractMapping[str, tuple[Scalar, ...]]) -> Iterator[tuple[Scalar, str]]:
+    """Yield each name that leads back to one on the way to it, and the circle in words."""
     finished: set[str] = set()
-    for start in delegates:
+    for start in named:
         path: list[str] = [start]
-        pending = [iter(delegates[start] if start not in finished else ())]
+        pending = [iter(named[start] if start not in finished else ())]
         while pending:
             following = next(pending[-1], None)
             if following is None:
@@ -194,11 +220,10 @@ def _check_cycles(agents: Mapping) -> Iterator[Problem]:
                 finished.add(path.pop())
             elif following.text in path:
                 circle = [*path[path.index(following.text) :], following.text]
-                hint = "let one of them report back instead of delegating"
-                yield following.mark.problem(f"agents delegate in a circle: {' -> '.join(circle)}", hint)
-            elif following.text in delegates and following.text not in finished:
+                yield following, " -> ".join(circle)
+            elif following.text in named and following.text not in finished:
                 path.append(following.text)
-                pending.append(iter(delegates[following.text]))
+                pending.append(iter(named[following.text]))
 
 
 def _check_schema(schema: Node | None) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from collections.abc import Collection as AbstractCollection
 from collections.abc import Mapping as AbstractMapping
 from collections.abc import Sequence as AbstractSequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from harness.team.foreign import adopted
 from harness.team.interpolation import Remembered, Variables, reinterpreted
 from harness.team.library import Completion, agent_library
 from harness.team.masking import masked
-from harness.team.nodes import Mapping, Mark, Place, from_plain, plain, without
+from harness.team.nodes import Mapping, Mark, Place, from_plain, mapping_at, plain, without
 from harness.team.overrides import Override, applied, parse_overrides
 from harness.team.specs import TeamSpec
 from harness.team.spelling import did_you_mean
@@ -57,6 +57,10 @@ class Team:
     Leaves out how models and servers are reached, and every variable that is used as a secret. A
     variable that was not set, so that its default stands, is in it with an empty value.
     """
+    thinking_marks: AbstractMapping[str, Mark] = field(
+        default_factory=dict[str, Mark], compare=False, repr=False
+    )
+    """Where the file says how much an agent may think, by agent."""
     missing: frozenset[str] = frozenset()
     """Variables that were not to be had when the team was restored; something harmless stands in for them.
 
@@ -187,8 +191,17 @@ def _built(root: Mapping, file: str, surroundings: _Surroundings) -> Team:
         frozenset(variables.secrets | written_out),
         frozenset(variables.hidden | written_out),
         variables.to_remember(written_out),
+        _thinking_marks(filled),
         frozenset(variables.missing),
     )
+
+
+def _thinking_marks(root: Mapping) -> dict[str, Mark]:
+    said = {
+        name: mapping_at(agent).entries.get("thinking") or root.entries.get("thinking")
+        for name, agent in mapping_at(root, "agents").items()
+    }
+    return {name: entry.key.mark for name, entry in said.items() if entry is not None}
 
 
 def _applied(root: Mapping, override: Override, problems: list[Problem]) -> Mapping:

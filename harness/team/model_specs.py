@@ -90,14 +90,24 @@ class ModelSpec(Spec):
     """How many tokens the model can read and write in one request, such as `128k`."""
     timeout_seconds: Positive = 120
     """Seconds to wait for one answer before the request counts as failed."""
+    idle_seconds: Positive = 120
+    """Seconds without a piece of a streamed answer after which the request counts as failed."""
     retries: int = Field(default=4, ge=0)
     """How often a failed request is repeated."""
     parallel: Count | None = None
-    """How many requests may be under way at this endpoint at once; no limit if not given."""
+    """How many requests may be under way at this endpoint at once; no limit if not given. This and the next two
+    hold for everything in one process that uses the same endpoint and key."""
+    requests_per_minute: Count | None = None
+    """How many requests may begin at this endpoint within a minute; no limit if not given."""
+    tokens_per_minute: TokenCount | None = None
+    """How many tokens, read and written, this endpoint may be asked for within a minute; no limit if not given."""
     headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
     """Extra HTTP headers of each request."""
     extra: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Extra fields merged into the body of each request."""
+    fallback: list[str] = Field(default_factory=list[str])
+    """The models to go on with, in this order, once this one cannot be reached, keeps failing, or its account's
+    quota is used up; an agent run that has changed over stays with the other."""
     price: PriceSpec | None = None
     """What the tokens cost, for models whose price is not known."""
     script: list[ScriptTurn] | None = None

@@ -272,6 +272,25 @@ class TeamSpec(Spec):
     serve: ServeSpec = Field(default_factory=ServeSpec)
     """What the team offers when it is served."""
 
+    def model_of(self, agent: str) -> str:
+        """The name of an agent's model."""
+        default = "default" if "default" in self.models else next(iter(self.models))
+        return self.agents[agent].model or default
+
+    def fallbacks_of(self, agent: str) -> list[str]:
+        """The names of the models that stand in for an agent's, in order; each is followed by its own."""
+        own = self.model_of(agent)
+        found: dict[str, None] = {own: None}
+
+        def follow(name: str) -> None:
+            for other in self.models[name].fallback if name in self.models else ():
+                if other not in found:
+                    found[other] = None
+                    follow(other)
+
+        follow(own)
+        return list(found)[1:]
+
     def context_of(self, agent: str) -> ContextSpec | None:
         """How the window of an agent is kept small; None if it is not."""
         own = self.agents[agent].context

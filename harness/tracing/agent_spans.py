@@ -15,6 +15,7 @@ from harness.events import (
     ModelCallFinished,
     ModelCallRetried,
     ModelCallStarted,
+    ModelFellBack,
     PlanCreated,
     ThinkingDecided,
 )
@@ -171,6 +172,17 @@ class AgentSpans:
                 semconv.REASON: event.reason,
             }
             self._chat.note(semconv.EVENT_RETRIED, at, facts)
+
+    def model_fell_back(self, event: ModelFellBack, at: int) -> None:
+        """Note that the agent goes on with another model, which is asked elsewhere and in another way."""
+        self._for_chats = _request_attributes(event.request)
+        _write_endpoint(event.request, self._for_chats)
+        facts: Attributes = {
+            semconv.FELL_BACK_FROM: event.from_model,
+            semconv.FELL_BACK_TO: event.to_model,
+            semconv.REASON: event.reason,
+        }
+        self.span.note(semconv.EVENT_FELL_BACK, at, facts)
 
     def model_call_finished(self, event: ModelCallFinished, at: int) -> None:
         """Close the `chat` span; one that makes a plan becomes a child of a `plan` span."""

@@ -42,6 +42,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelFellBack,
     PlanCreated,
     PlanExecuted,
     PlanTaskFinished,
@@ -159,6 +160,7 @@ class SpanProjector:
                 | ModelCallStarted()
                 | ModelCallRetried()
                 | ModelCallFinished()
+                | ModelFellBack()
             ):
                 self._model_event(event, at)
             case ApprovalRequested() | ApprovalDecided():
@@ -296,7 +298,12 @@ class SpanProjector:
 
     def _model_event(
         self,
-        event: ThinkingDecided | ThinkingOverran | ModelCallStarted | ModelCallRetried | ModelCallFinished,
+        event: ThinkingDecided
+        | ThinkingOverran
+        | ModelCallStarted
+        | ModelCallRetried
+        | ModelCallFinished
+        | ModelFellBack,
         at: int,
     ) -> None:
         agent = self._agents[event.agent]
@@ -311,6 +318,8 @@ class SpanProjector:
                 agent.model_call_retried(event, at)
             case ModelCallFinished():
                 agent.model_call_finished(event, at)
+            case ModelFellBack():
+                agent.model_fell_back(event, at)
 
     # --- tools ---
 

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from inline_snapshot import snapshot
 
+from harness import Message, ScriptedModel, run_sync
+from harness.messages import Reasoning, Text
+
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 TEAM = """\
@@ -373,3 +376,77 @@ def test_diagnose_says_what_it_cannot_read(folder: Path, arguments: tuple[str, .
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: ")
     assert "Traceback" not in refused.stderr
+
+
+THINKERS = """\
+harness: 1
+name: thinkers
+entry: lead
+models:
+  default: {api: openai-chat, model: gpt-5, base_url: "http://127.0.0.1:1/v1"}
+  own: {api: openai-chat, dialect: vllm, model: qwen3-8b, base_url: "http://127.0.0.1:1/v1"}
+thinking: {mode: on, effort: low}
+agents:
+  lead:
+    instructions: Lead.
+    delegates: [scout]
+    thinking: {budget: 4k}
+  scout: {description: Finds., instructions: Scout., model: own, thinking: {mode: auto, budget: 4k}}
+"""
+
+
+@pytest.mark.parametrize("command", [("check", "team.yaml"), ("run", "team.yaml", "Where is X?")])
+def test_thinking_that_a_model_cannot_express_is_refused_where_it_stands(
+    tmp_path: Path, command: tuple[str, ...]
+):
+    (tmp_path / "team.yaml").write_text(THINKERS)
+
+    refused = harness(*command, cwd=tmp_path)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == snapshot("""\
+error: team.yaml:12:5: the model gpt-5 of agent lead cannot do this: OpenAI Chat has no budget in tokens, only an effort
+  12 |     thinking: {budget: 4k}
+     |     ^
+  hint: set allow_degraded: true to do what comes nearest
+""")
+    assert not (tmp_path / ".harness").exists()
+
+
+def test_check_says_what_each_endpoint_will_do_about_thinking(tmp_path: Path):
+    (tmp_path / "team.yaml").write_text(
+        THINKERS.replace("{budget: 4k}", "{budget: 4k, allow_degraded: true}")
+    )
+
+    fine = harness("check", "team.yaml", cwd=tmp_path)
+
+    assert fine.stdout == snapshot("""\
+team.yaml: the team thinkers is fine: 2 agents, entry lead
+  lead -> scout
+    thinking: on, low, at most 4,000 tokens: soft, OpenAI Chat has no budget in tokens, only an effort
+  scout
+    thinking: auto, at most 4,000 tokens: hard, thinking_token_budget, where the server has a reasoning parser; where that does not hold, the harness ends it
+""")
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        ("hidden", ""),
+        ("summary", "     Where was it? It was here."),
+        ("full", "     Where was it?\n     It was here."),
+    ],
+)
+def test_show_tells_how_much_was_thought_and_what_as_the_team_says(tmp_path: Path, visible: str, shown: str):
+    team = THINKERS.replace("{budget: 4k}", f"{{mode: auto, budget: 4k, visible: {visible}}}")
+    (tmp_path / "team.yaml").write_text(team)
+    reply = Message("assistant", (Reasoning("Where was it?\nIt was here."), Text("It is at 4.")))
+    result = run_sync(
+        tmp_path / "team.yaml", "Where?", store=tmp_path / ".harness", models={"lead": ScriptedModel(reply)}
+    )
+
+    told = harness("show", result.run_id, cwd=tmp_path).stdout
+
+    assert re.search(r"  1\. thinking on, \d+ tokens of 4,000, ignored: planning\n", told)
+    assert ("Where was it?" in told) is (visible != "hidden")
+    assert shown in told

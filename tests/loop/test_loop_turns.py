@@ -273,11 +273,11 @@ async def test_a_refusal_ends_the_agent_run(run_team: RunTeam):
     assert ended == AgentRunFinished(
         agent="lead",
         report=Report(
-            status="failed", answer="", stop_reason=f"failed: {ended.error}", usage=run.state.usage
+            status="failed", answer="", stop_reason=f"refused: {ended.error}", usage=run.state.usage
         ),
         turns=1,
         report_tokens=ended.report_tokens,
         error="the model scripted refused: I cannot help with that.",
-        error_type="ModelError",
+        error_type="ModelRefused",
     )
     assert (run.result.stop_reason, run.result.error) == ("failed", ended.error)

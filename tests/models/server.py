@@ -5,7 +5,7 @@
     assert server.requests[0].json == {...}
 
 Each request takes the next script. A script is bytes to send, or a list of steps: bytes, `Pause`,
-`Reset` (a TCP reset), `Hang` (silence until the client gives up), `Close`; or a function that makes one
+`Reset` (a TCP reset), `Hang` (silence until the client gives up), `Forever`, `Close`; or a function that makes one
 of the request.
 """
 
@@ -36,6 +36,13 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Forever:
+    """Send the same bytes again and again, until the client closes the connection."""
+
+    chunk: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reset:
     """Break the connection with a TCP reset."""
 
@@ -45,7 +52,7 @@ class Close:
     """Close the connection in the regular way."""
 
 
-Step = bytes | Pause | Hang | Reset | Close
+Step = bytes | Pause | Hang | Forever | Reset | Close
 Script = Step | Sequence[Step]
 
 
@@ -151,6 +158,10 @@ async def _play(script: Script, reader: asyncio.StreamReader, writer: asyncio.St
                 await writer.drain()
             case Pause(seconds):
                 await asyncio.sleep(seconds)
+            case Forever(chunk):
+                while True:
+                    writer.write(chunk)
+                    await writer.drain()
             case Hang():
                 await reader.read()
                 return False

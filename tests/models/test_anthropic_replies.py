@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import ContextOverflow, ModelError, ModelRejected, ModelUnavailable
+from harness.errors import ContextOverflow, ModelError, ModelRejected, ModelUnavailable, QuotaUsedUp
 from harness.messages import Message, Reasoning, Text, ToolCall, Usage, assistant, user
 from harness.models.port import CallOptions, ModelResponse, Notice, Retrying, TextDelta, ThinkingDelta
 from tests.models.server import Close, Reset, Script, answer, event_stream, fault_server
@@ -248,7 +248,7 @@ NO_ROOM = "input length and `max_tokens` exceed context limit: 188240 + 21333 > 
         (400, "invalid_request_error", NO_ROOM, ContextOverflow),
         (400, "invalid_request_error", "max_tokens: Field required", ModelRejected),
         (401, "authentication_error", "invalid x-api-key", ModelRejected),
-        (402, "billing_error", "Your credit balance is too low", ModelRejected),
+        (402, "billing_error", "Your credit balance is too low", QuotaUsedUp),
         (403, "permission_error", "no", ModelRejected),
         (404, "not_found_error", "model: claude-none", ModelRejected),
     ],

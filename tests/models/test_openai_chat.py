@@ -22,6 +22,7 @@ from harness.messages import (
     user,
 )
 from harness.models.endpoint import Endpoint
+from harness.models.limiter import Limits
 from harness.models.openai_chat import OpenAIChatModel
 from harness.models.port import (
     CallOptions,
@@ -279,7 +280,7 @@ def test_a_base_url_that_is_none_is_a_usage_error(url: str):
 async def test_no_more_requests_run_at_once_than_allowed():
     async with (
         fault_server(*[[Pause(0.02), answer(reply())]] * 12) as server,
-        model_at(server.base_url, parallel=3) as model,
+        model_at(server.base_url, limits=Limits(parallel=3)) as model,
         anyio.create_task_group() as group,
     ):
         for _ in range(12):

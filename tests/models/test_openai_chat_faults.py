@@ -249,7 +249,8 @@ async def test_cancelling_ends_a_call_at_once():
 )
 async def test_what_would_fail_again_is_not_repeated(response: bytes, text: str):
     raised = await failure(response)
-    assert (type(raised), str(raised)) == (ModelRejected, text)
+    assert isinstance(raised, ModelRejected)
+    assert str(raised) == text
 
 
 async def test_a_long_error_text_is_cut():

@@ -19,7 +19,16 @@ import orjson
 from harness import ModelError, ModelRejected, ModelUnavailable, ToolError, ToolServerError, Usage
 from harness.events import EffectClass
 from harness.messages import Image, Message, Reasoning, Text, ToolCall, ToolDefinition
-from harness.models.port import CallOptions, ModelResponse, Observe, Price, Retrying, TextDelta, Transcript
+from harness.models.port import (
+    CallOptions,
+    Lost,
+    ModelResponse,
+    Observe,
+    Price,
+    Retrying,
+    TextDelta,
+    Transcript,
+)
 from harness.models.transcripts import MessageTranscript
 from harness.tools.names import matches
 from harness.tools.port import CallContext, InputRequired, Inquiry, Tool, ToolOutput
@@ -100,6 +109,8 @@ class Improviser:
         await chance.pause()
         for attempt in range(1, 4):
             if chance.happens(chance.retries):
+                if attempt == 2:
+                    observe(Lost())
                 observe(Retrying(attempt, chance.random.random(), chance.text(2)))
                 await chance.pause()
         if chance.happens(chance.model_faults):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -72,7 +72,11 @@ def scene(seed: int) -> Scene:
     if random.random() < 0.06:
         chance.seconds = 0.004
     window = random.choice((None, None, None, 1500))
-    return Scene(seed, chance, _team(random, crowd=chance.crowd), context_window=window)
+    team = _team(random, crowd=chance.crowd)
+    if seed % 2:
+        team["models"]["default"]["fallback"] = ["other"]
+        team["models"]["other"] = team["models"]["default"] | {"fallback": []}
+    return Scene(seed, chance, team, context_window=window)
 
 
 def _team(random: Random, *, crowd: int) -> dict[str, Any]:
@@ -158,7 +162,7 @@ def _opened(it: Scene) -> Any:
     return harness.open(
         it.parsed(),
         store=it.journal,
-        models={"default": model},
+        models={"default": model, "other": replace(model, name="stand-in")},
         toolsets=[Desk(it.chance)],
         clock=it.clock,
     )

@@ -84,6 +84,7 @@ RICH = (
     *(
         "model_call.retried",
         "model_call.lost",
+        "model.fell_back",
         "deliverable.rejected",
         "citations.verified",
         "replan.requested",

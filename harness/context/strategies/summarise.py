@@ -11,7 +11,7 @@ from harness.context.draft import Draft, Turn
 from harness.context.placeholders import read_again
 from harness.context.strategies.drop_turns import kept_names, span
 from harness.context.window import Entry
-from harness.messages import Message, Reasoning, system, user
+from harness.messages import WORK, Message, Reasoning, system, user
 
 NAME = "summarise"
 
@@ -53,7 +53,7 @@ def question(
         work = work[: len(work) * max(0, most) // size] + " [...]"
     words = max(20, max_tokens // 2)
     text = (
-        f"The agent's task:\n{_LINE}\n{chr(10).join(task)}\n{_LINE}\n\n"
+        f"{WORK}\n{_LINE}\n{chr(10).join(task)}\n{_LINE}\n\n"
         f"Its earlier work:\n{_LINE}\n{work}\n{_LINE}\n\nSum it up in at most {words} words."
     )
     return [system(_INSTRUCTIONS), user(text)]
