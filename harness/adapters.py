@@ -9,19 +9,24 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from harness.errors import UsageError
 from harness.events import Event
 from harness.loop.room import BY_NAME
 from harness.messages import Message, Text, ToolCall
 from harness.models.port import Model, Price
-from harness.models.profiles import profile_of
+from harness.models.profiles import Profile, family, family_names, profile_of
+from harness.models.thinking import ThinkingOptions
 from harness.team import ModelSpec, ServerSpec, Team, TeamSpec
 from harness.team.places import SENSITIVE
+from harness.team.providers import PROVIDERS
+from harness.team.spelling import did_you_mean
 from harness.tools.environment import read_environment
 from harness.tools.port import Tool, Toolset
 
@@ -108,11 +113,38 @@ _WIRE_MODELS = {
 """Wire APIs, and the class that speaks each."""
 
 
+def profile_for(spec: ModelSpec) -> Profile:
+    """Return what is known of a model, and what the team file says of it instead.
+
+    Raises:
+        UsageError: It is said to be like a family that nobody knows.
+    """
+    said = spec.profile
+    profile = profile_of(spec.model or "", spec.served_by)
+    if said.like is not None:
+        like = family(said.like)
+        if like is None:
+            hint = did_you_mean(said.like, family_names(), what="families")
+            raise UsageError(f"there is no family of models '{said.like}'; {hint}")
+        profile = replace(like, price=profile.price)
+    changed: dict[str, Any] = {
+        name: getattr(said, name)
+        for name in ("max_output", "reasoning_field", "reasoning_required")
+        if getattr(said, name) is not None
+    }
+    if said.thinking is not None:
+        told: dict[str, Any] = said.thinking.model_dump(exclude_unset=True)
+        told["efforts"] = tuple(told.get("efforts", ()))
+        changed["thinking"] = ThinkingOptions(**told)
+    return replace(profile, **changed, family=profile.family or (spec.model or "" if changed else ""))
+
+
 def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
     from harness.models.endpoint import Endpoint
     from harness.models.limiter import Limits
 
     module, _, name = _WIRE_MODELS[spec.api].partition(":")
+    served_by = PROVIDERS.get(spec.served_by)
     price = None
     if spec.price is not None:
         price = Price(spec.price.input, spec.price.output, spec.price.cached, spec.price.cache_write)
@@ -122,6 +154,7 @@ def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
             base_url=spec.base_url,
             api_key=spec.api_key.get_secret_value() if spec.api_key else "",
             dialect=spec.dialect,
+            provider=served_by.known_as if served_by else "",
             headers={name: value.get_secret_value() for name, value in spec.headers.items()},
             extra=spec.extra,
             stream=spec.stream,
@@ -138,7 +171,7 @@ def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
                 parallel=spec.parallel,
             ),
             key_from=key_from,
-            profile=profile_of(spec.model or "", spec.dialect),
+            profile=profile_for(spec),
         )
     )
     return model

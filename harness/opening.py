@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from harness.adapters import ToolServers, build_models, close_models
+from harness.adapters import ToolServers, build_models, close_models, profile_for
 from harness.errors import UsageError
 from harness.garbage import spare_the_collector
 from harness.harness import Crew, Harness, Wiring, server_names
 from harness.journal import Journal, open_journal
 from harness.messages import Message
 from harness.models.port import Model
-from harness.models.profiles import profile_of
 from harness.run import RunResult
 from harness.team import NETWORK_APIS, Team, TeamSpec, load_team
 from harness.thinking_plans import thinking_plans
@@ -39,6 +38,7 @@ async def open_harness(
     *,
     store: str | Path | Journal | None = None,
     overrides: Sequence[str] = (),
+    model: str = "",
     models: Mapping[str, Model] | None = None,
     toolsets: Sequence[Toolset] = (),
     trace: Path | None = None,
@@ -51,6 +51,7 @@ async def open_harness(
         store: Where runs are kept: a directory, a `.db` file, `:memory:` or a journal. Default:
             `$HARNESS_STORE`, or `.harness` in the working directory.
         overrides: `a.b.c=value` settings over the team file.
+        model: The model of every agent instead of the team file's: `provider/model`, or an entry of `models`.
         models: Models to use instead of the team file's, by agent or by model name.
         toolsets: Tools besides those of the team's servers.
         trace: A file to which spans are written as OTLP JSON lines.
@@ -58,13 +59,16 @@ async def open_harness(
 
     Raises:
         TeamError: The team file is wrong.
+        UsageError: `model` is given for a team that is loaded already.
         StoreError: The store cannot be opened.
     """
-    loaded = (
-        team
-        if isinstance(team, Team)
-        else load_team(team, overrides=overrides, servers=server_names(toolsets))
-    )
+    if isinstance(team, Team):
+        if model:
+            raise UsageError("the team is loaded already: load it with overrides=['model=…']")
+        loaded = team
+    else:
+        chosen = (*overrides, *((f"model={model}",) if model else ()))
+        loaded = load_team(team, overrides=chosen, servers=server_names(toolsets))
     _check_prices(loaded.spec)
     given = models or {}
     by_agent = build_models(loaded, given)
@@ -106,9 +110,7 @@ def _check_prices(spec: TeamSpec) -> None:
     unpriced = [
         name
         for name, model in spec.models.items()
-        if model.api in NETWORK_APIS
-        and model.price is None
-        and profile_of(model.model or "", model.dialect).price is None
+        if model.api in NETWORK_APIS and model.price is None and profile_for(model).price is None
     ]
     if limited and unpriced:
         raise UsageError(
@@ -137,12 +139,15 @@ def run_sync(
     *,
     store: str | Path | Journal | None = None,
     overrides: Sequence[str] = (),
+    model: str = "",
     models: Mapping[str, Model] | None = None,
 ) -> RunResult:
-    """Run a team on a task from code that is not async, and return the result."""
+    """Run a team on a task from code that is not async, and return the result. See `open_harness`."""
 
     async def main() -> RunResult:
-        async with open_harness(team, store=store, overrides=overrides, models=models) as harness:
+        async with open_harness(
+            team, store=store, overrides=overrides, model=model, models=models
+        ) as harness:
             return await harness.run(task)
 
     return anyio.run(main)

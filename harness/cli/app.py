@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli import recorded, trace
-from harness.cli.options import Json, Overrides, Store, TeamFile
+from harness.cli.options import Json, ModelChoice, Overrides, Store, TeamFile, settings
 
 app = typer.Typer(
     name="harness",
@@ -29,6 +29,7 @@ def run(
         str | None, typer.Argument(help="The task; read from standard input if left out.")
     ] = None,
     set_: Overrides = None,
+    model: ModelChoice = "",
     store: Store = None,
     json: Json = False,
     image: Annotated[list[Path] | None, typer.Option(help="An image to send with the task.")] = None,
@@ -47,7 +48,7 @@ def run(
     4: a limit was reached, 5: waits for a person, 130: interrupted (`harness resume` goes on).
 
         harness run team.yaml "Which documents describe the journal?"
-        harness run team.yaml "..." --set models.default.api=offline --json
+        harness run team.yaml "..." --model ollama/qwen3:8b
     """
     from harness.cli.run_team import RunRequest, run_team
 
@@ -56,7 +57,7 @@ def run(
             RunRequest(
                 team=team,
                 task=task,
-                overrides=tuple(set_ or ()),
+                overrides=settings(set_, model),
                 store=store,
                 as_json=json,
                 images=tuple(image or ()),
@@ -69,11 +70,11 @@ def run(
 
 
 @app.command()
-def check(team: TeamFile, set_: Overrides = None, json: Json = False) -> None:
+def check(team: TeamFile, set_: Overrides = None, model: ModelChoice = "", json: Json = False) -> None:
     """Check a team file without running it; say where it is wrong and how to mend it."""
     from harness.cli.team_commands import check_team
 
-    raise typer.Exit(check_team(team, tuple(set_ or ()), as_json=json))
+    raise typer.Exit(check_team(team, settings(set_, model), as_json=json))
 
 
 @app.command()
@@ -163,6 +164,7 @@ def serve(
         bool, typer.Option("--stdio", help="Be an MCP server on standard input and output instead.")
     ] = False,
     set_: Overrides = None,
+    model: ModelChoice = "",
     store: Store = None,
     trace: Annotated[Path | None, typer.Option(help="Write spans to this file as OTLP JSON lines.")] = None,
 ) -> None:
@@ -188,7 +190,7 @@ def serve(
         serve_team(
             ServeRequest(
                 team=team,
-                overrides=tuple(set_ or ()),
+                overrides=settings(set_, model),
                 store=store,
                 host=host,
                 port=port,
@@ -200,6 +202,23 @@ def serve(
             )
         )
     )
+
+
+@app.command()
+def models(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="[PROVIDER/MODEL]", help="Say what is known of this one.", show_default=False),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """List who serves models and where their keys belong, or say what is known of one model.
+
+    harness models ollama/qwen3:8b
+    """
+    from harness.cli.models import print_models
+
+    raise typer.Exit(print_models(model, as_json=json))
 
 
 @app.command()

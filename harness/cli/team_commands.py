@@ -11,12 +11,13 @@ from typing import Any
 import anyio
 import orjson
 
-from harness.adapters import RunTools, ToolServers, build_models
+from harness.adapters import RunTools, ToolServers, build_model, build_models
+from harness.cli.models import describe, sentence
 from harness.cli.terminal import one_line, plain
 from harness.errors import TeamError, ToolError, UsageError
 from harness.events import Event, ToolServerFailed
 from harness.models.thinking import ThinkingPlan
-from harness.team import Team, ThinkingSpec, load_team, starter_team, team_schema
+from harness.team import NETWORK_APIS, Team, ThinkingSpec, load_team, starter_team, team_schema
 from harness.thinking_plans import thinking_plans
 from harness.tools.port import CallContext, Tool
 from harness.views import json_line
@@ -38,12 +39,15 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         )
         return 2
     spec = team.spec
+    told = {
+        name: describe(build_model(model)) for name, model in spec.models.items() if model.api in NETWORK_APIS
+    }
     if as_json:
         thinking = {
             name: {"enforcement": plan.enforcement, "why": plan.reason} for name, plan in plans.items()
         }
-        told = {"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)}
-        print(json_line({**told, "thinking": thinking}))
+        fine = {"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)}
+        print(json_line({**fine, "thinking": thinking, "models": told}))
         return 0
     print(f"{plain(path)}: the team {spec.name} is fine: {len(spec.agents)} agents, entry {spec.entry}")
     for name, agent in spec.agents.items():
@@ -56,6 +60,8 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
             print(f"    order: {plain(rule.contract.meaning)}")
     for rule in spec.order:
         print(f"  order: {plain(rule.contract.meaning)}")
+    for name, model in told.items():
+        print(f"  model {name}: {plain(sentence(model))}")
     return 0
 
 

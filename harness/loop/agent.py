@@ -28,6 +28,7 @@ from harness.loop.approvals import Approvals
 from harness.loop.brief import dumps, view_report
 from harness.loop.deliverable import MAX_REJECTIONS, Deliverable
 from harness.loop.log import Notices, RunLog
+from harness.loop.measure import Measure
 from harness.loop.past import RecordEnds
 from harness.loop.report_cap import CountTokens
 from harness.loop.room import Room, window_of
@@ -226,6 +227,20 @@ class AgentRun:
         """Return our count of the tokens the next request will hold."""
         return self.state.window.tokens + self.definition_tokens
 
+    @property
+    def measure(self) -> Measure:
+        """How the provider's count goes with ours: as it was told of this agent run, or of one it works for."""
+        agent: AgentRun | None = self
+        while agent is not None:
+            if agent.model.name == self.model.name and agent.state.measure.reported:
+                return agent.state.measure if agent is self else Measure(news=agent.state.measure.news)
+            agent = agent.parent
+        return Measure()
+
+    def expected_tokens(self) -> int:
+        """Return what the provider will count of the next request, as far as it is known from those before."""
+        return self.measure.theirs(self.request_tokens())
+
     def expected_usage(self) -> Usage:
         """Return what the next call is expected to use: all that its reply may have, where that is known.
 
@@ -235,7 +250,7 @@ class AgentRun:
         most = settings_of(self.model).get("max_tokens")
         output = most if isinstance(most, int) else state.usage.output_tokens // max(1, state.usage.calls)
         cached = self.prefix_tokens() if state.usage.cached_tokens else 0
-        return Usage(self.request_tokens(), output, cached_tokens=cached)
+        return Usage(self.expected_tokens(), output, cached_tokens=cached)
 
     def prefix_tokens(self) -> int:
         """Return how many of them the last request began with as well; 0 before the first."""

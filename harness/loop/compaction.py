@@ -59,7 +59,7 @@ async def make_room(agent: AgentRun, turn: int) -> None:
     reason = _reason(agent)
     if agent.room is None or reason is None:
         return
-    limit = agent.room.limit(agent.state)
+    limit = agent.room.limit(agent.state, agent.measure)
     assert limit is not None
     draft = _draft(agent, agent.room.goal(limit))
     for strategy in agent.room.spec.strategies:
@@ -97,7 +97,7 @@ def _reason(agent: AgentRun) -> CompactionReason | None:
         return None
     if state.refusals == 1:
         return "refused"
-    return "threshold" if room.is_exceeded(state, agent.request_tokens()) else None
+    return "threshold" if room.is_exceeded(state, agent.measure, agent.request_tokens()) else None
 
 
 def _draft(agent: AgentRun, goal: int) -> Draft:

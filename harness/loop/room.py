@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.context.strategies.offload import CHARACTERS_PER_TOKEN
+from harness.loop.measure import Measure
 from harness.loop.state import AgentState
 from harness.models.port import Model
 from harness.team import ContextSpec
@@ -40,20 +41,20 @@ class Room:
         above = offloads[0].above if self.window is None else min(offloads[0].above, self.window // 8)
         return min(MAX_RESULT_CHARACTERS, above * CHARACTERS_PER_TOKEN)
 
-    def limit(self, state: AgentState) -> int | None:
+    def limit(self, state: AgentState, measure: Measure) -> int | None:
         """Return the most tokens of our count that a request may have; None if nobody knows."""
-        known = [int(self.window / state.scale)] if self.window is not None else []
+        known = [measure.ours(self.window)] if self.window is not None else []
         if state.refused_tokens is not None:
             known.append(state.refused_tokens - 1)
         return min(known, default=None)
 
-    def is_exceeded(self, state: AgentState, request_tokens: int) -> bool:
+    def is_exceeded(self, state: AgentState, measure: Measure, request_tokens: int) -> bool:
         """Return whether room must be made before a request of this size.
 
         After a compaction that could not make enough room the next one waits until some of the rest is
         used up: each of them makes the provider read the window anew.
         """
-        limit = self.limit(state)
+        limit = self.limit(state, measure)
         if limit is None:
             return False
         used_up = 0

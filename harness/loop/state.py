@@ -53,10 +53,8 @@ from harness.events import (
     WindowCompacted,
 )
 from harness.loop.conduct import Conduct
+from harness.loop.measure import Measure
 from harness.messages import ToolDefinition, Usage
-
-LARGEST_SCALE = 2.0
-"""The most that a provider is believed to count for one token of ours."""
 
 
 @dataclass
@@ -88,8 +86,10 @@ class AgentState:
     """How many results of this turn's calls are in the window."""
     asked_tokens: int = 0
     """Our count of the last request."""
-    scale: float = 1.0
-    """How many tokens the provider counted in the last request for each of ours, if they were more."""
+    measure: Measure = Measure()
+    """How the provider's count of its requests goes with ours."""
+    replied: Usage | None = None
+    """What the provider reported of a reply that is not yet in the window."""
     refused_tokens: int | None = None
     """Our count of the smallest request that the provider refused as too long."""
     refusals: int = 0
@@ -212,6 +212,9 @@ def _entry_appended(state: RunState, event: EntryAppended) -> None:
         # Results come in the order of the calls, so that their place says which call they answer.
         call = f"{event.agent}/turn-{agent.turns}/{agent.results}"
         agent.results += 1
+    elif event.message.role == "assistant" and agent.replied is not None:
+        agent.measure = agent.measure.with_reply(agent.replied, event.tokens)
+        agent.replied = None
     agent.window.append(Entry(event.origin, event.message, event.tokens, event.entry, agent.turns, call))
 
 
@@ -281,8 +284,9 @@ def _model_call_finished(state: RunState, event: ModelCallFinished) -> None:
         agent.refused_tokens = min(agent.asked_tokens, agent.refused_tokens or agent.asked_tokens)
     elif not event.error_type:
         agent.refusals = 0
-        if not event.usage.estimated and agent.asked_tokens:
-            agent.scale = min(LARGEST_SCALE, max(1.0, event.usage.input_tokens / agent.asked_tokens))
+        if not event.usage.estimated and event.usage.input_tokens and agent.asked_tokens:
+            agent.measure = agent.measure.after(event.usage.input_tokens, agent.asked_tokens)
+            agent.replied = event.usage
 
 
 def _model_call_lost(state: RunState, event: ModelCallLost) -> None:
@@ -293,7 +297,7 @@ def _model_fell_back(state: RunState, event: ModelFellBack) -> None:
     """Forget what was learned of the model; the other one counts in its own way, and its cache holds nothing."""
     agent = state.agents[event.agent]
     agent.model = event.to_model
-    agent.asked_tokens, agent.scale, agent.compacted_to = 0, 1.0, 0
+    agent.asked_tokens, agent.measure, agent.replied, agent.compacted_to = 0, Measure(), None, 0
     agent.refused_tokens, agent.refusals = None, 0
     agent.conduct.overran = False
     state.notes.add(

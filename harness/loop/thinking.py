@@ -144,7 +144,7 @@ def _less(effort: Effort) -> Effort:
 
 def situation_of(agent: AgentRun) -> Situation:
     """Return where an agent run stands before its next turn."""
-    state, conduct = agent.state, agent.state.conduct
+    conduct = agent.state.conduct
     window = agent.room.window if agent.room is not None else agent.model.context_window
     thinks = plan_thinking(agent.model, Thinking("on", "low", allow_degraded=True))
     return Situation(
@@ -154,7 +154,7 @@ def situation_of(agent: AgentRun) -> Situation:
         think_only_turns=conduct.think_only_turns,
         can_require_calls=bool(agent.tools) and thinks.can_require_tools,
         can_do_without=_can_do_without(agent),
-        window_share=agent.request_tokens() * state.scale / window if window else 0.0,
+        window_share=agent.expected_tokens() / window if window else 0.0,
         tokens_left=agent.budget.tokens_left,
         turns_left=agent.budget.turns_left,
         thinking_left=agent.budget.thinking_left,

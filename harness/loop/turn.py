@@ -41,6 +41,7 @@ from harness.models.port import (
     TextDelta,
     ThinkingDelta,
     Waiting,
+    assumptions_of,
 )
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
     """Send the transcript, or find in the record what came of that, and record it."""
     model = agent.model
     input_tokens = agent.request_tokens()
-    _check_room(agent, turn, input_tokens)
+    expected = agent.expected_tokens()
+    _check_room(agent, turn, input_tokens, expected)
     agent.emit(
         ModelCallStarted(
             agent=agent.path,
@@ -150,10 +152,10 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
         agent.emit(event)
     finished = past.reply(agent.path, turn)
     if finished is None and past.live and past.call_begun(agent.path, turn) and past.check != "nothing":
-        _charge_lost_call(agent, turn, input_tokens)
+        _charge_lost_call(agent, turn, expected)
     try:
         if finished is None:
-            finished = await _call(agent, turn, input_tokens, options)
+            finished = await _call(agent, turn, expected, options)
         else:
             await _fail_as_recorded(agent, finished)
     except (StoreError, Divergence):
@@ -174,8 +176,10 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
     return finished.message, finished.stop_reason
 
 
-def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
+def _check_room(agent: AgentRun, turn: int, input_tokens: int, expected: int) -> None:
     """Refuse a request that does not fit, or did not fit when the record was made.
+
+    One that is too large by one count only is sent: its provider knows.
 
     Raises:
         ContextOverflow: It is too large for the model's window.
@@ -184,8 +188,8 @@ def _check_room(agent: AgentRun, turn: int, input_tokens: int) -> None:
     overflow = None if past.call_begun(agent.path, turn) else past.counts.overflow(agent.path, turn)
     most = agent.room.window if agent.room is not None else model.context_window
     refused = agent.state.refused_tokens if agent.room is not None else None
-    holds = f"the window of {agent.path} holds about {input_tokens:,} tokens"
-    if overflow is None and most is not None and input_tokens > most:
+    holds = f"the window of {agent.path} holds about {expected:,} tokens"
+    if overflow is None and most is not None and min(input_tokens, expected) > most:
         whose = "the team file allows" if most != model.context_window else f"{model.name} takes"
         overflow = f"{holds}; {whose} {most:,}"
     elif overflow is None and refused is not None and input_tokens >= refused:
@@ -244,7 +248,7 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOpti
         cost=cost,
         model=response.model,
         response_id=response.response_id,
-        notes=response.notes,
+        notes=(*response.notes, *(assumptions_of(agent.model) if turn == 1 else ())),
         first_chunk_seconds=response.first_chunk_seconds,
         cut=response.cut,
     )

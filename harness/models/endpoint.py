@@ -21,6 +21,8 @@ class Endpoint:
     api_key: str = field(default="", repr=False)
     dialect: str = "openai"
     """Which of the servers that speak the API this is; see `harness.models.dialects`."""
+    provider: str = ""
+    """Who serves it, as OpenTelemetry names providers, where neither API nor dialect tells."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """More fields of the request body; None takes out one that would be sent."""
@@ -43,3 +45,16 @@ class Endpoint:
     """Where the key came from, in words, for the error text of a key that is refused."""
     profile: Profile = UNKNOWN
     """What is known of the model's family."""
+
+    @property
+    def assumed(self) -> str:
+        """What is taken for granted because nobody says it; empty where the model's family is known."""
+        if self.profile.family:
+            return ""
+        unknown = [
+            f"its {name} is unknown"
+            for name, value in (("context window", self.context_window), ("price", self.price))
+            if value is None
+        ]
+        told = "it is taken to think as its server has it"
+        return f"the model {self.model} is of no known family: {', '.join([*unknown, told])}"

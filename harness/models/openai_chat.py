@@ -66,7 +66,7 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
 
     def __init__(self, endpoint: Endpoint, *, jitter: random.Random | None = None) -> None:
         self._dialect = dialect(endpoint.dialect)
-        self.provider = self._dialect.provider
+        self.provider = endpoint.provider or self._dialect.provider
         super().__init__(endpoint, jitter=jitter)
         self._speaker = Speaker(
             dialect=self._dialect,

@@ -189,6 +189,12 @@ def settings_of(model: Model) -> dict[str, Any]:
     return dict(getattr(model, "settings", {}))
 
 
+def assumptions_of(model: Model) -> tuple[str, ...]:
+    """Return what is taken for granted of a model because nobody says it; nothing of one that tells nothing."""
+    assumed: str = getattr(model, "assumed", "")
+    return (assumed,) if assumed else ()
+
+
 def plan_thinking(model: Model, thinking: Thinking) -> ThinkingPlan:
     """Return what a model's endpoint would be told about thinking, and how far that binds it.
 

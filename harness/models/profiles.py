@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -29,6 +29,7 @@ class Profile:
     max_output: int | None = None
     """Tokens that one reply may have."""
     price: Price | None = None
+    """As its provider has it; None where it is not known, as with a server of one's own."""
     thinking: ThinkingOptions = ThinkingOptions()
     reasoning_field: str = ""
     """The field of a message that holds the reasoning, where its server's dialect names none."""
@@ -50,13 +51,6 @@ class Profile:
     reasoning_bound: bool = False
     """Whether the endpoint refuses reasoning once anything before it has changed."""
 
-    @property
-    def assumed(self) -> str:
-        """What is taken for granted because the family is not in the table; empty where it is."""
-        if self.family:
-            return ""
-        return "context window and price unknown; its thinking is left as the server has it"
-
 
 UNKNOWN = Profile("")
 
@@ -65,32 +59,45 @@ def profile_of(model: str, provider: str = "") -> Profile:
     """Return the profile of a model by the name its endpoint knows it under.
 
     Args:
-        provider: Who serves it, by its name in `harness.models.providers`; a family may be some providers' only.
+        provider: Who serves it, by its name in `harness.team.providers`, or empty if nobody knows: prices are
+            some providers' only, and so may be a whole family.
     """
     name = model.lower().removeprefix("models/")
-    short = name.rpartition("/")[2]
-    for patterns, providers, profile in _families():
-        if providers and provider and provider not in providers:
+    names = (name, name.rpartition("/")[2])
+    for told, profile in _families().values():
+        if provider and provider not in told.get("providers", (provider,)):
             continue
-        if any(fnmatchcase(name, pattern) or fnmatchcase(short, pattern) for pattern in patterns):
-            return profile
+        if not any(fnmatchcase(name, pattern) for name in names for pattern in told["match"]):
+            continue
+        if provider in told.get("priced_at", ()):
+            for pattern, price in told["prices"].items():
+                if any(fnmatchcase(name, pattern) for name in names):
+                    return replace(profile, price=Price(*price))
+        return profile
     return UNKNOWN
 
 
+def family(name: str) -> Profile | None:
+    """Return the profile of a family by its name in the table; it has no price unless all of the family have it."""
+    return _families()[name][1] if name in _families() else None
+
+
+def family_names() -> tuple[str, ...]:
+    """Return the names of all families, as the table has them."""
+    return tuple(_families())
+
+
 @cache
-def _families() -> list[tuple[list[str], list[str], Profile]]:
+def _families() -> dict[str, tuple[Mapping[str, Any], Profile]]:
     text = files("harness.models").joinpath("profiles.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    return [
-        (list(family["match"]), list(family.get("providers", ())), _profile(name, family))
-        for name, family in table.items()
-    ]
+    return {name: (told, _profile(name, told)) for name, told in tomllib.loads(text).items()}
+
+
+_NOT_ITS_OWN = ("match", "providers", "priced_at", "prices", "price", "thinking")
 
 
 def _profile(name: str, family: Mapping[str, Any]) -> Profile:
-    told = {
-        key: value for key, value in family.items() if key not in ("match", "providers", "price", "thinking")
-    }
+    told = {key: value for key, value in family.items() if key not in _NOT_ITS_OWN}
     price = Price(**family["price"]) if "price" in family else None
     thinking = dict(family.get("thinking", {}))
     for key in ("efforts", "budget"):

@@ -185,6 +185,11 @@ class WireModel(ABC, Generic[Conversation]):
         return self.endpoint.price or self.endpoint.profile.price
 
     @property
+    def assumed(self) -> str:
+        """See `harness.models.port.assumptions_of`."""
+        return self.endpoint.assumed
+
+    @property
     def place(self) -> str:
         """The endpoint as error texts name it."""
         return self._channel.place

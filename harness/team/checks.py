@@ -18,6 +18,7 @@ from harness.team.interpolation import URL
 from harness.team.model_specs import NETWORK_APIS
 from harness.team.nodes import Entry, Mapping, Node, Scalar, Sequence, mapping_at, plain, scalars_in, text_in
 from harness.team.order_checks import check_order
+from harness.team.providers import model_hint
 from harness.team.rule_checks import check_rules
 from harness.team.server_checks import check_servers
 from harness.team.specs import NAME_PATTERN
@@ -146,7 +147,7 @@ def _check_model_of(name: str, entry: Entry, root: Mapping) -> Iterator[Problem]
     said = entry.value.get("model")
     chosen = text_in(said)
     if chosen is not None and said is not None and chosen not in models:
-        hint = did_you_mean(chosen, models, what="models")
+        hint = model_hint(chosen, models)
         yield said.mark.problem(f"there is no model '{shortened(chosen)}'", hint)
     elif (said is None or plain(said) is None) and default_model(root) is None:
         hint = f"name one of {', '.join(models)}, or call one of them 'default'" if models else "add a model"

@@ -113,7 +113,7 @@ _SYNONYMS = {
 _MISSING_HINTS = {
     "harness": "begin the file with: harness: 1",
     "entry": "name the agent that receives the task, as in: entry: lead",
-    "api": "write api: offline, openai-chat, openai-responses, anthropic, gemini or scripted",
+    "api": "write api: offline, openai-chat, openai-responses, anthropic, gemini or scripted; or say provider: instead",
     "instructions": "write 'instructions', 'instructions_file' or 'use'",
     "allow": "write allow: yes, ask or no",
 }

@@ -150,14 +150,16 @@ class Variables:
 
     def _take_note(self, name: str, value: str, place: Place) -> None:
         is_key = bool(place) and takes_secret(place, name)
-        self.hidden.update(given(value, place, is_key=is_key))
+        self.hidden.update(one for one in given(value, place, is_key=is_key) if one)
         if is_key:
             self._private[name] = value
         elif place and shapes_behaviour(place):
             self._shaping[name] = value
 
     def _unset(self, name: str, scalar: Scalar, place: Place) -> str | Problem:
-        hint = f"set {name} in the environment, or give a default: ${{{name}:-…}}"
+        hint = f"set {name} in the environment"
+        if "${" in f"{scalar.mark.file}{scalar.mark.source}":
+            hint += f", or give a default: ${{{name}:-…}}"
         problem = scalar.mark.problem(f"the variable {name} is not set", hint)
         if self.remembered is None or scalar.mark.file != self.remembered.file:
             return problem

@@ -24,7 +24,8 @@ from harness.team.interpolation import Remembered, Variables, reinterpreted
 from harness.team.library import Completion, agent_library
 from harness.team.masking import masked
 from harness.team.nodes import Mapping, Mark, Place, from_plain, mapping_at, plain, without
-from harness.team.overrides import Override, applied, parse_overrides
+from harness.team.overrides import Override, Stage, applied, parse_overrides
+from harness.team.providers import expanded, opened, with_addresses, with_model
 from harness.team.specs import TeamSpec
 from harness.team.spelling import did_you_mean
 from harness.team.strict_yaml import MAX_BYTES, MAX_PROBLEMS, decoded, parse_yaml
@@ -164,15 +165,21 @@ def _built(root: Mapping, file: str, surroundings: _Surroundings) -> Team:
     root, problems = adopted(root)
     for override in (one for one in given if one.shapes_agents):
         root = _applied(root, override, problems)
-    root = completion.complete(root)
-    for override in (one for one in given if not one.shapes_agents):
-        root = _applied(root, override, problems)
+    root = opened(completion.complete(root))
+    for override in sorted((one for one in given if not one.shapes_agents), key=lambda one: one.stage):
+        if override.stage == Stage.CHOICE:
+            root = with_model(root, override.value)
+        else:
+            root = _applied(root, override, problems)
     # An override may itself bring what has to be completed or left out.
     root, _ = adopted(completion.complete(root))
+    root = opened(root)
     kept, written_out = masked(root)
-    filled, unset = variables.fill_tree(root)
-    problems += [*completion.problems, *unset]
+    whole, unserved = expanded(root, variables)
+    filled, unset = variables.fill_tree(whole)
+    problems += [*completion.problems, *unserved, *unset]
     assert isinstance(filled, Mapping)
+    filled = with_addresses(filled)
     fitting, spec, wrong = _validated(filled, set(variables.placeholders))
     wrong += islice(check_team(fitting, surroundings.servers), MAX_PROBLEMS)
     # What is known to be wrong already, such as a variable that is not set, is not faulted again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -11,6 +12,12 @@ from harness.team.strict import Spec
 
 NETWORK_APIS = frozenset({"openai-chat", "openai-responses", "anthropic", "gemini"})
 """Wire APIs that are spoken over the network, and so need a model's name."""
+
+_OFFICIAL = re.compile(
+    r"https://(api\.openai\.com|api\.anthropic\.com|generativelanguage\.googleapis\.com)(/|$)"
+)
+
+Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 
 Dialect = Literal[
     "openai",
@@ -24,6 +31,7 @@ Dialect = Literal[
     "kimi",
     "openrouter",
     "litellm",
+    "zai",
 ]
 
 
@@ -64,9 +72,42 @@ class ScriptTurn(Spec):
         return self
 
 
+class ThinkingOptionsSpec(Spec):
+    """What a model can be told about its thinking."""
+
+    toggle: bool = False
+    """Whether it can be turned on and off."""
+    efforts: list[Effort] = Field(default_factory=list[Effort])
+    """The efforts it knows, from the least to the most."""
+    budget: tuple[int, int] | None = None
+    """The least and the most tokens a budget may have."""
+    always: bool = False
+    """Whether it thinks whatever it is told."""
+    never: bool = False
+    """Whether it never thinks."""
+
+
+class ProfileSpec(Spec):
+    """What a model is like, where that is not known of it or not true of its server."""
+
+    like: str | None = None
+    """The family of models it is like, such as `qwen3`; `harness models` lists them."""
+    max_output: TokenCount | None = None
+    """The most tokens one answer of it may have."""
+    thinking: ThinkingOptionsSpec | None = None
+    """What it can be told about its thinking."""
+    reasoning_field: str | None = None
+    """The field of a message that holds its thinking, such as `reasoning_content`."""
+    reasoning_required: bool | None = None
+    """Whether an earlier turn with tool calls must come back with its thinking."""
+
+
 class ModelSpec(Spec):
     """A language model and how to reach it."""
 
+    provider: str | None = None
+    """Who serves it, such as `anthropic`, `openai`, `openrouter`, `ollama` or `vllm`: gives `api`, `dialect`,
+    `base_url` and the variable of the key, where these are not said here. `provider/model` in one line is the same."""
     api: Literal["offline", "openai-chat", "openai-responses", "anthropic", "gemini", "scripted"]
     """How to talk to it: `offline` needs no key and no network and follows rules; `openai-chat` is any server
     with the OpenAI chat completions API, `openai-responses` the one that keeps thinking between calls, `anthropic`
@@ -110,8 +151,20 @@ class ModelSpec(Spec):
     quota is used up; an agent run that has changed over stays with the other."""
     price: PriceSpec | None = None
     """What the tokens cost, for models whose price is not known."""
+    profile: ProfileSpec = Field(default_factory=ProfileSpec)
+    """What the model is like, beyond its `context_window` and `price`, where that is not known of it."""
     script: list[ScriptTurn] | None = None
     """The turns a `scripted` model plays back, in order."""
+
+    @property
+    def served_by(self) -> str:
+        """The provider that serves it, by its name in `harness.team.providers`; empty if nobody knows."""
+        if self.provider is not None:
+            return self.provider
+        if self.dialect != "openai":
+            return self.dialect
+        own = {"anthropic": "anthropic", "gemini": "gemini"}.get(self.api, "openai")
+        return own if self.base_url is None or _OFFICIAL.match(self.base_url) else ""
 
 
 class ThinkingSpec(Spec):
@@ -119,7 +172,7 @@ class ThinkingSpec(Spec):
 
     mode: Literal["off", "on", "auto"] = "on"
     """`off`, `on`, or `auto`: more for planning and after failures, less for routine, decided anew at each turn."""
-    effort: Literal["minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
     """How hard to think, for endpoints that know an effort; others get the budget that stands for it."""
     budget: TokenCount | None = None
     """The most tokens of thinking in one reply, such as `4k`."""

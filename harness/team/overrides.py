@@ -1,10 +1,14 @@
-"""`--set a.b.c=value`: one value of the team file, given on the command line."""
+"""`--set a.b.c=value`: one value of the team file, given on the command line.
+
+`model=…`, which no team file has, is the model of every agent; `--model` is short for it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence as AbstractSequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 
 from harness.errors import Problem, TeamError
@@ -13,6 +17,14 @@ from harness.team.nodes import Mapping, Mark, Node, Scalar, Sequence
 from harness.team.strict_yaml import MAX_DEPTH, parse_yaml
 
 _HERE = (".", "..", "~")
+
+
+class Stage(IntEnum):
+    """The order in which overrides are applied."""
+
+    MODELS = 0
+    CHOICE = 1
+    REST = 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,13 @@ class Override:
     def shapes_agents(self) -> bool:
         """Whether it decides which ready agents are used, and so must come before they are read."""
         return self.path[0] == "agents" and (len(self.path) < 3 or self.path[2:] == ("use",))
+
+    @property
+    def stage(self) -> Stage:
+        """When it is applied: models first, then the choice among them, then what changes the chosen one."""
+        if self.path == ("model",):
+            return Stage.CHOICE
+        return Stage.MODELS if self.path[0] == "models" and len(self.path) == 2 else Stage.REST
 
 
 def parse_overrides(texts: AbstractSequence[str]) -> list[Override]:
@@ -49,7 +68,7 @@ def applied(root: Node, override: Override) -> Node:
 
 
 def _parsed(text: str) -> Override:
-    mark = Mark(f"--set {text}")
+    mark = Mark(f"--model {text[6:]}" if text.startswith("model=") else f"--set {text}")
     name, equals, written = text.partition("=")
     path = tuple(part.strip() for part in name.split("."))
     if not equals or not all(path):

@@ -19,6 +19,10 @@ _USE = {
     "type": "string",
     "description": "A ready agent to start from; what else stands here overrides it.",
 }
+_LINE = {
+    "type": "string",
+    "description": "A model of a provider in one line, such as `anthropic/claude-sonnet-4-5` or `ollama/qwen3:8b`.",
+}
 _FILE = {
     "type": "string",
     "description": "A text file with the instructions, relative to this file; instead of `instructions`.",
@@ -35,7 +39,11 @@ def team_schema() -> dict[str, Any]:
     agent["anyOf"] = [{"required": [way]} for way in ("use", "instructions", "instructions_file")]
     server["properties"] |= {name: {"description": text} for name, text in IGNORED_SERVER_KEYS.items()}
     server["oneOf"] = [{"required": [way]} for way in ("module", "command", "url")]
+    model = definitions["ModelSpec"]
+    model["required"] = [name for name in model.get("required", ()) if name != "api"]
+    model["anyOf"] = [{"required": [way]} for way in ("api", "provider")]
     properties: dict[str, Any] = schema["properties"]
+    properties["models"]["additionalProperties"] = {"anyOf": [_LINE, {"$ref": "#/$defs/ModelSpec"}]}
     properties["servers"] = {**properties["mcpServers"], "description": SERVERS}
     properties["inputs"] = {"description": INPUTS}
     return {

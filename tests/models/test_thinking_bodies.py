@@ -189,6 +189,14 @@ TABLE: dict[tuple[Dialect, str], dict[str, Any]] = {
         "as nearest": (DEEP_ON, "soft"),
     },
     ("kimi", "kimi k3"): {"off": "kimi-k3 thinks always", "on": ({}, "soft"), "high": (effort("high"), "soft")},
+    ("zai", "kimi"): {
+        "off": (DEEP_OFF, "hard"),
+        "on": (DEEP_ON, "soft"),
+        "low": "Z.ai knows no effort here, only on and off",
+        "high": "Z.ai knows no effort here, only on and off",
+        "4k": "Z.ai has no budget in tokens",
+        "as nearest": (DEEP_ON, "soft"),
+    },
     ("openrouter", "qwen3"): {
         "off": ({"reasoning": {"effort": "none"}}, "hard"),
         "on": ({"reasoning": {"enabled": True}}, "soft"),
@@ -345,7 +353,7 @@ async def test_qwen_is_sampled_as_the_mode_wants_it_as_far_as_the_server_hears(n
 
     top_k = (
         {"top_k": 20}
-        if name not in ("openai", "ollama", "transformers", "deepseek", "kimi", "litellm")
+        if name not in ("openai", "ollama", "transformers", "deepseek", "kimi", "litellm", "zai")
         else {}
     )
     sampled = {key: value for key, value in sent.items() if key in SAMPLES["on"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,10 @@ from harness.models.tokens import TokenCounter, encoding_name, estimate, token_c
 
 VOCABULARY = "fb374d419588a4632f3f557e76b4b70aebbca790"
 PROSE = "The orchestrator plans the work and hands each part to an agent of its own. " * 20
+
+WHEEL = importlib.util.find_spec("rs_bpe") is not None
+needs_wheel = pytest.mark.skipif(not WHEEL, reason="rs-bpe, the extra `tokens`, is not installed here")
+without_wheel = pytest.mark.skipif(WHEEL, reason="rs-bpe counts where it is installed")
 
 
 @pytest.fixture
@@ -29,6 +35,7 @@ def count_in_new_process(code: str, **environment: str) -> str:
         [sys.executable, "-c", f"from harness.models.tokens import token_counter\n{code}"],
         env={
             "PATH": "",
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "http_proxy": "http://127.0.0.1:1",
             "https_proxy": "http://127.0.0.1:1",
             **environment,
@@ -41,6 +48,7 @@ def count_in_new_process(code: str, **environment: str) -> str:
     return completed.stdout.strip()
 
 
+@without_wheel
 @pytest.mark.parametrize(
     "content", [None, b"", b"IQ== 0\n", b"\xff" * 1000], ids=["none", "empty", "short", "broken"]
 )
@@ -52,6 +60,7 @@ def test_without_a_sound_vocabulary_tokens_are_estimated(tmp_path: Path, content
     assert content is None or (tmp_path / VOCABULARY).read_bytes() == content
 
 
+@without_wheel
 def test_an_empty_cache_folder_name_means_no_cache():
     assert count_in_new_process("print(token_counter().source)", TIKTOKEN_CACHE_DIR="") == "estimate"
 
@@ -125,3 +134,28 @@ def test_counting_is_exact_where_the_vocabulary_is_at_hand():
     if counter.source == "estimate":
         pytest.skip("o200k_base is not in tiktoken's cache on this machine")
     assert counter("hello world") == 2
+
+
+@needs_wheel
+@pytest.mark.parametrize(
+    ("model", "text", "tokens"),
+    [
+        ("gpt-5.2", "hello world", 2),
+        ("gpt-5.2", "x = {'a': [1,2,3]}\n" * 300, 3600),
+        ("gpt-5.2", "\u4f60\u597d" * 5000, 5000),
+        ("gpt-4", "\u4f60\u597d" * 5000, 10_000),
+        ("gpt-4", "hello \ud800", 2),
+    ],
+)
+def test_without_a_cache_the_wheel_that_carries_a_vocabulary_counts(model: str, text: str, tokens: int):
+    code = f"c = token_counter({model!r}); print(c({text!r}), c.source != 'estimate')"
+
+    assert count_in_new_process(code, TIKTOKEN_CACHE_DIR="") == f"{tokens} True"
+
+
+@needs_wheel
+@pytest.mark.parametrize("text", ["a" * 200_000, " " * 200_000, "\u4f60" * 100_000, "0" * 200_000])
+def test_it_takes_a_time_that_is_linear_in_the_length(text: str):
+    code = f"c = token_counter(); c('x'); import time; t = time.perf_counter(); c({text[0]!r} * {len(text)}); print(time.perf_counter() - t < 2)"
+
+    assert count_in_new_process(code, TIKTOKEN_CACHE_DIR="") == "True"

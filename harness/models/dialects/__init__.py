@@ -27,6 +27,7 @@ NAMES = {
     "kimi": "kimi",
     "openrouter": "openrouter",
     "litellm": "litellm",
+    "zai": "zai",
 }
 """Dialects by name, and the module of each in this package."""
 
