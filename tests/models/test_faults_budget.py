@@ -74,20 +74,20 @@ async def test_a_reply_as_long_as_it_may_be_would_pass_the_limit(tmp_path: Path)
 
 
 async def test_where_replies_may_be_any_length_they_count_as_long_as_they_were(tmp_path: Path):
-    """Each call costs 0.8; the reply of the third is expected to cost 0.7, which would pass 2.2."""
-    result, asked, _ = await play(tmp_path, "usd: 2.2", *[looks(100, 700)] * 4)
+    """Each call costs 0.8; a third would send the last reply back, 0.8, and be expected to bring as much, 0.7."""
+    result, asked, _ = await play(tmp_path, "usd: 2.6", *[looks(100, 700)] * 4)
     assert asked == 2
     assert result.cost == pytest.approx(1.6)
 
 
 async def test_tokens_stop_before_the_call_that_would_pass_them(tmp_path: Path):
-    result, asked, journal = await play(tmp_path, "tokens: 2500", *[looks(400, 600)] * 4)
+    result, asked, journal = await play(tmp_path, "tokens: 3500", *[looks(400, 600)] * 4)
     assert asked == 2
     assert result.usage.total_tokens == 2000
     (reached,) = [
         item.event for item in journal.read(result.run_id) if isinstance(item.event, LimitWasReached)
     ]
-    assert (reached.limit, reached.scope, reached.allowed) == ("tokens", "the run", 2500)
+    assert (reached.limit, reached.scope, reached.allowed) == ("tokens", "the run", 3500)
 
 
 async def test_without_a_limit_in_sight_everything_is_asked(tmp_path: Path):
