@@ -33,6 +33,8 @@ _STATUS = {
 """The HTTP status of each type of error, which an event of a stream does not have."""
 _CUT = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
 """Reasons after which more would have come."""
+_THINKING = ("thinking", "redacted_thinking")
+"""Kinds of blocks that go back byte for byte."""
 _PIECES = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 """Kinds of a fragment, and the field of a block that it goes on with."""
 
@@ -47,7 +49,7 @@ class _Block:
     arguments: list[str] = field(default_factory=list[str])
     closed: bool = False
     raw: str = ""
-    """The block as it came, byte for byte, where it came whole."""
+    """The block as it came, byte for byte, where it came whole and may have to go back so."""
 
     def take(self, delta: Mapping[str, Any]) -> TextDelta | ThinkingDelta | None:
         """Take one fragment and return what came with it for a person to see."""
@@ -74,7 +76,7 @@ class _Block:
             case "text":
                 text = as_text(whole.get("text"))
                 return Text(text) if text else None
-            case "thinking" | "redacted_thinking":
+            case kind if kind in _THINKING:
                 payload = self.raw or encode_json(whole).decode()
                 return Reasoning(as_text(whole.get("thinking")), provider, model, payload, route)
             case "tool_use":
@@ -144,8 +146,11 @@ def read_reply(body: bytes, *, place: str) -> ReplyDraft:
     content = document.get("content")
     if not isinstance(content, list) or len(as_objects(content)) < len(cast("list[Any]", content)):
         raise TransientFault("the endpoint answered without any content")
+    raws = [""] * len(_objects(content))
+    if any(block.get("type") in _THINKING for block in _objects(content)):
+        raws = elements(members(body.decode("utf-8", "replace"))["content"])
     draft = ReplyDraft()
-    draft.take_message(document, elements(members(body.decode("utf-8", "replace"))["content"]))
+    draft.take_message(document, raws)
     return draft
 
 

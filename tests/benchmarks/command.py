@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks                       everything, a few minutes
     python -m tests.benchmarks --only w1,w2          some of it
+    python -m tests.benchmarks --api gemini --stream   w1 and w3 over another wire API; or several, with commas
     python -m tests.benchmarks --quick               small sizes: do they work at all?
     python -m tests.benchmarks --only w1 --profile DIR   where the harness's time goes
 
@@ -15,7 +16,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import orjson
 
 from tests.benchmarks import compare, table
 from tests.benchmarks.model_server import model_server_process
+from tests.benchmarks.wires import APIS
 from tests.benchmarks.workloads import BY_NAME, Workload
 
 SIZES = {"w1": (200,), "w1once": (200,), "w2": (100, 1000), "w3": (1000,)}
@@ -37,8 +39,11 @@ def arguments_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m tests.benchmarks", description="The harness beside a hand-written loop, in one run."
     )
     parser.add_argument(
-        "--only", default="w1,w1once,w2,w3,w4", help="some of w1, w1once, w2, w3, w4, with commas"
+        "--only",
+        help="some of w1, w1once, w2, w3, w4, with commas (default: all; with --api or --stream w1,w3)",
     )
+    parser.add_argument("--api", help=f"some of {', '.join(APIS)}, with commas (default: openai-chat)")
+    parser.add_argument("--stream", action="store_true", help="replies come piece by piece")
     parser.add_argument("--repetitions", type=int, default=5, help="pairs per workload (default: 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rows and measurements here as well")
     parser.add_argument("--quick", action="store_true", help="small sizes, once; judges answers, not speed")
@@ -50,17 +55,26 @@ def arguments_of(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="no table: run each once under cProfile and keep the files",
     )
     arguments = parser.parse_args(argv)
-    unknown = set(arguments.only.split(",")) - {*SIZES, "w4"}
-    if unknown or not 1 <= arguments.repetitions <= 100:
-        parser.error(f"unknown workload {', '.join(sorted(unknown))}" if unknown else "1 to 100 repetitions")
+    some = arguments.api or arguments.stream
+    arguments.only = (arguments.only or ("w1,w3" if some else "w1,w1once,w2,w3,w4")).split(",")
+    arguments.api = (arguments.api or "openai-chat").split(",")
+    if unknown := (set(arguments.only) - {*SIZES, "w4"}) | (set(arguments.api) - APIS.keys()):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if not 1 <= arguments.repetitions <= 100:
+        parser.error("1 to 100 repetitions")
     return arguments
 
 
 def workloads_of(arguments: argparse.Namespace) -> list[Workload]:
     """Return the workloads asked for, in their order and sizes."""
     sizes = QUICK_SIZES if arguments.quick else SIZES
-    names = arguments.only.split(",")
-    return [BY_NAME[name](size) for name in sizes if name in names for size in sizes[name]]
+    return [
+        replace(BY_NAME[name](size), api=api, stream=arguments.stream)
+        for api in arguments.api
+        for name in sizes
+        if name in arguments.only
+        for size in sizes[name]
+    ]
 
 
 def profile(arguments: argparse.Namespace, directory: Path) -> int:
@@ -70,7 +84,7 @@ def profile(arguments: argparse.Namespace, directory: Path) -> int:
     failed = False
     with model_server_process() as base_url:
         for workload in workloads_of(arguments):
-            file = directory / f"{workload.name}-{workload.size}-{client}.prof"
+            file = directory / f"{workload.title.replace(' · ', '-')}-{client}.prof"
             measurement = compare.run_client(client, workload, base_url, profile=file)
             print(f"{file}: {measurement.cpu_seconds:.2f} s CPU {measurement.why}", file=sys.stderr)
             failed |= not measurement.right
@@ -87,8 +101,8 @@ def tabulate(arguments: argparse.Namespace) -> tuple[list[table.Row], dict[str, 
         for workload in workloads_of(arguments):
             pairs = compare.run_pairs(workload, base_url, repetitions=repetitions, clients=clients)
             rows += table.rows_of(workload, pairs, judged=not arguments.quick)
-            measured[f"{workload.name}-{workload.size}"] = [asdict(pair) for pair in pairs]
-    if "w4" in arguments.only.split(",") and not arguments.floor_only:
+            measured[workload.title] = [asdict(pair) for pair in pairs]
+    if "w4" in arguments.only and not arguments.floor_only:
         starts = 1 if arguments.quick else max(_FEWEST_STARTS, repetitions)
         rows += table.start_rows(repetitions=starts, judged=not arguments.quick)
     return rows, measured

@@ -60,6 +60,9 @@ def run_client(
         workload.name,
         str(workload.size),
         base_url,
+        "--api",
+        workload.api,
+        *(["--stream"] if workload.stream else []),
     ]
     if profile is not None:
         command += ["--profile", str(profile.resolve())]
@@ -102,6 +105,6 @@ def run_pairs(workload: Workload, base_url: str, *, repetitions: int, clients: S
         harness = run_client(HARNESS, workload, base_url) if HARNESS in clients else None
         pairs.append(Pair(floor, harness))
         shown = f" harness {harness.wall_seconds:.2f} s" if harness else ""
-        place = f"{workload.name} {workload.size} [{number}/{repetitions}]"
+        place = f"{workload.title} [{number}/{repetitions}]"
         print(f"{place} floor {floor.wall_seconds:.2f} s{shown}", file=sys.stderr, flush=True)
     return pairs

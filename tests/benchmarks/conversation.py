@@ -4,11 +4,6 @@ A request is read twice in principle (once to check it, once to answer it) but p
 conversation that merely grew only the new messages are parsed: the server keeps the bytes it has
 checked, compares them with the new body, and parses the difference. Where that comparison fails for
 any reason the whole body is parsed, so the short cut can change the cost and never the verdict.
-
-The words of a script, found anywhere in the first system or user text that has one:
-
-    SCRIPT: turns=N tool=echo latency=MS kb=1     call the tool once a turn, N times, then `DONE N`
-    SCRIPT: delegate=K turns=N tool=echo          call `delegate` K times at once, then `DONE K`
 """
 
 from __future__ import annotations
@@ -16,80 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-MARK = "SCRIPT:"
-BLOB = "0123456789abcdef" * 64
-"""One KiB, as the `blob` tool returns it."""
+from tests.benchmarks.script import BLOB, Call, Reply, Script
+from tests.benchmarks.wires import APIS, Wire
+
 _PADDING = "x" * 40
-_ANSWERS = b'"tool_call_id":"'
 _ID_LENGTH = len("call_") + 24
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """What the model is to do, as the task spells it."""
-
-    turns: int = 0
-    tool: str = "echo"
-    latency: float = 0.0
-    """Milliseconds from request to reply."""
-    kb: int = 1
-    delegate: int = 0
-    """How many sub-agents to call at once; 0 for an agent that works itself."""
-    sub: str = ""
-    """The number of the sub-agent, empty for the agent that got the task."""
-
-    @classmethod
-    def read(cls, text: str) -> Script | None:
-        """Return the script in `text`, or None if it holds none."""
-        _, found, rest = text.partition(MARK)
-        if not found:
-            return None
-        line = rest.partition("\n")[0].partition('"')[0]
-        words = dict(word.split("=", 1) for word in line.split() if "=" in word)
-        return cls(
-            turns=int(words.get("turns", 0)),
-            tool=words.get("tool", "echo"),
-            latency=float(words.get("latency", 0)),
-            kb=int(words.get("kb", 1)),
-            delegate=int(words.get("delegate", 0)),
-            sub=words.get("sub", ""),
-        )
-
-    def answer(self, results: int) -> str:
-        """Return the last words of an agent that got so many tool results."""
-        return f"DONE {results}" + (f" sub={self.sub}" if self.sub else "")
-
-    def for_sub_agent(self, number: int) -> str:
-        """Return the text that makes a sub-agent do its share."""
-        return (
-            f"{MARK} turns={self.turns} tool={self.tool} latency={self.latency:g} kb={self.kb} sub={number}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One tool call of a reply."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the model says: text, or calls."""
-
-    text: str | None
-    calls: tuple[Call, ...]
-    latency: float
-    """Seconds."""
-    stream: bool
-    include_usage: bool
-    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +51,12 @@ class Conversation:
     answered: int = 0
     request: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The request without its messages."""
+    last: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    """The last element of the request: some APIs mark it, so that its bytes are others in the next request."""
     checked: bytes = b""
-    """The body up to and including its last message; empty if that place is unknown."""
+    """The body up to its last message."""
     rest: bytes = b""
-    """What follows the last message."""
+    """What follows the last message; empty if that place is unknown."""
 
     def check(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Take in new messages, complaining about each thing that no provider would accept."""
@@ -199,64 +132,78 @@ class Conversations:
         self._open: dict[str, Conversation] = {}
         self._numbers = count(1)
 
-    def answer(self, body: bytes) -> tuple[Reply, Conversation]:
-        """Check one request and return what the model says to it.
+    def answer(
+        self, body: bytes, *, wire: Wire = APIS["openai-chat"], said: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[Reply, Conversation]:
+        """Check one request and return what the model says to it; `said` is what its address says.
 
         Raises:
-            ValueError: The body is not a chat completion request at all.
+            ValueError: The body is not a request of this API at all.
         """
-        conversation = self._grown(body) or self._whole(body)
+        conversation = self._grown(body, wire) or self._whole(body, wire, said)
         conversation.finish_check()
-        reply = self._decide(conversation)
+        reply = self._decide(conversation, wire)
         if reply.calls:
             self._open[reply.calls[-1].id] = conversation
         return reply, conversation
 
-    def _grown(self, body: bytes) -> Conversation | None:
+    def _grown(self, body: bytes, wire: Wire) -> Conversation | None:
         """Return the conversation this body continues, having checked only what is new."""
-        at = body.rfind(_ANSWERS)
+        at = body.rfind(wire.ANSWERS)
         if at < 0:
             return None
-        at += len(_ANSWERS)
+        at += len(wire.ANSWERS)
         known = self._open.pop(body[at : at + _ID_LENGTH].decode("ascii", "replace"), None)
-        if known is None or not known.checked:
+        if known is None or not known.rest:
             return None
         if not (body.startswith(known.checked) and body.endswith(known.rest)):
             return None
         end = len(body) - len(known.rest)
         try:
-            _, *new = orjson.loads(b"".join((b"[0", body[len(known.checked) : end], b"]")))
-        except orjson.JSONDecodeError:
+            last, *new = orjson.loads(b"".join((b"[", body[len(known.checked) : end], b"]")))
+        except (orjson.JSONDecodeError, ValueError):
             return None
-        known.check(new)
-        known.checked = body[:end]
+        if list(wire.messages(last)) != known.last:
+            return None
+        self._take(known, new, body, end, wire)
         return known
 
-    def _whole(self, body: bytes) -> Conversation:
+    def _whole(self, body: bytes, wire: Wire, said: Mapping[str, Any]) -> Conversation:
         """Return the conversation of a body parsed from its first byte to its last."""
         request = orjson.loads(body)
-        messages = request.pop("messages", None) if isinstance(request, dict) else None
-        if not isinstance(messages, list) or not messages or not isinstance(request.get("model"), str):
-            raise ValueError("a chat completion request needs a model and messages")
+        items = request.pop(wire.FIELD, None) if isinstance(request, dict) else None
+        if not isinstance(items, list) or not items:
+            raise ValueError(f"a request needs {wire.FIELD}")
+        request = {**request, **said}
+        if not isinstance(request.get("model"), str):
+            raise ValueError("a request needs a model")
         conversation = Conversation(self._complain, request=request)
-        conversation.check(messages)
-        last = orjson.dumps(messages[-1])
-        at = body.rfind(last)
-        if at >= 0 and body[at + len(last) : at + len(last) + 1] == b"]":
-            conversation.checked = body[: at + len(last)]
-            conversation.rest = body[at + len(last) :]
+        last = orjson.dumps(items[-1])
+        self._take(conversation, items, body, body.rfind(last) + len(last), wire)
         return conversation
 
-    def _decide(self, conversation: Conversation) -> Reply:
+    def _take(
+        self, conversation: Conversation, new: Sequence[Mapping[str, Any]], body: bytes, end: int, wire: Wire
+    ) -> None:
+        """Check new messages, and keep where the last of them stands if it ends at `end`."""
+        for item in new:
+            conversation.last = list(wire.messages(item))
+            conversation.check(conversation.last)
+        last = orjson.dumps(new[-1]) if new else b""
+        conversation.checked, conversation.rest = b"", b""
+        if last and body.endswith(last, 0, end) and body[end : end + 1] == b"]":
+            conversation.checked, conversation.rest = body[: end - len(last)], body[end:]
+
+    def _decide(self, conversation: Conversation, wire: Wire) -> Reply:
         script = conversation.script or Script()
         wanted = script.delegate or script.turns
         text, calls = None, ()
         if conversation.results >= wanted:
             text = script.answer(conversation.results)
         elif script.delegate:
-            calls = self._delegations(script, conversation)
+            calls = self._delegations(script, conversation, wire)
         else:
-            calls = self._tool_call(script, conversation)
+            calls = self._tool_call(script, conversation, wire)
         request = conversation.request
         return Reply(
             text=text if text or calls else "FAILED: the tool asked for is not offered",
@@ -267,16 +214,16 @@ class Conversations:
             model=request["model"],
         )
 
-    def _tool_call(self, script: Script, conversation: Conversation) -> tuple[Call, ...]:
-        function = self._find(conversation, script.tool)
+    def _tool_call(self, script: Script, conversation: Conversation, wire: Wire) -> tuple[Call, ...]:
+        function = self._find(wire.functions(conversation.request), script.tool)
         if function is None:
             return ()
         turn = f"turn-{conversation.results:04d}"
         arguments = {"kb": script.kb} if script.tool == "blob" else {"text": f"{turn} {_PADDING}"}
         return (Call(self._identifier(), function["name"], orjson.dumps(arguments).decode()),)
 
-    def _delegations(self, script: Script, conversation: Conversation) -> tuple[Call, ...]:
-        function = self._find(conversation, "delegate")
+    def _delegations(self, script: Script, conversation: Conversation, wire: Wire) -> tuple[Call, ...]:
+        function = self._find(wire.functions(conversation.request), "delegate")
         if function is None:
             return ()
         return tuple(
@@ -288,9 +235,8 @@ class Conversations:
             for number in range(script.delegate)
         )
 
-    def _find(self, conversation: Conversation, name: str) -> Mapping[str, Any] | None:
+    def _find(self, functions: list[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
         """Return the function called `name`, whatever prefix a client put before it."""
-        functions = [tool.get("function", {}) for tool in conversation.request.get("tools") or ()]
         for function in functions:
             offered = function.get("name", "")
             if offered == name or offered.endswith(("_" + name, "." + name)):

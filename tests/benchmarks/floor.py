@@ -1,7 +1,7 @@
 """The floor: what a careful engineer writes by hand for these workloads, and nothing besides.
 
-aiohttp to the model, the `mcp` client to the tools, orjson over a list of messages, a task per
-sub-agent. No journal, no traces, no limits, no errors handled: less than this does not do the work.
+aiohttp to the model in the API that the harness speaks too, the `mcp` client to the tools, orjson over a
+list of messages, a task per sub-agent. No journal, no traces, no limits, no errors handled: less than this does not do the work.
 """
 
 from __future__ import annotations
@@ -19,27 +19,22 @@ import orjson
 from mcp import Client, StdioServerParameters
 
 from tests.benchmarks import measure, tool_server
+from tests.benchmarks.floor_wires import FLOOR_WIRES, Call, FloorWire, Tool
 from tests.benchmarks.workloads import Workload
 
 _TOOL_SERVER = str(Path(tool_server.__file__).resolve())
 _HEADERS = {"content-type": "application/json", "authorization": "Bearer none"}
 _WORKER = "You do what the task says with the tools you have, and report in one line."
 _LEAD = "You delegate the work to your sub-agents, all at once, and report in one line."
-_DELEGATE = {
-    "type": "function",
-    "function": {
-        "name": "delegate",
-        "description": "Give a sub-agent a task; its report comes back.",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "agent": {"type": "string", "enum": ["worker"]},
-                "objective": {"type": "string"},
-            },
-            "required": ["agent", "objective"],
-        },
+_DELEGATE = Tool(
+    "delegate",
+    "Give a sub-agent a task; its report comes back.",
+    {
+        "type": "object",
+        "properties": {"agent": {"type": "string", "enum": ["worker"]}, "objective": {"type": "string"}},
+        "required": ["agent", "objective"],
     },
-}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +43,10 @@ class Floor:
 
     session: aiohttp.ClientSession
     tools: Client
-    worker_tools: list[dict[str, Any]]
+    worker_tools: list[Tool]
+    wire: FloorWire
     url: str
+    stream: bool
 
     async def work(self, task: str) -> str:
         """Do a task as the worker."""
@@ -59,37 +56,44 @@ class Floor:
         """Do a task as the orchestrator."""
         return await self._loop(_LEAD, task, [_DELEGATE])
 
-    async def _loop(self, instructions: str, task: str, tools: list[dict[str, Any]]) -> str:
-        messages: list[dict[str, Any]] = [
-            {"role": "system", "content": instructions},
-            {"role": "user", "content": task},
-        ]
+    async def _loop(self, instructions: str, task: str, tools: list[Tool]) -> str:
+        request, items = self.wire.begin(instructions, task, tools, stream=self.stream)
         while True:
-            message = await self._respond({"model": "bench", "messages": messages, "tools": tools})
-            messages.append(message)
-            calls = message.get("tool_calls")
-            if not calls:
-                return message["content"]
-            for call, text in zip(calls, await self._run_all(calls), strict=True):
-                messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
+            said = self.wire.read(await self._respond(request))
+            items += said.items
+            if not said.calls:
+                return said.text
+            texts = await self._run_all(said.calls)
+            items += self.wire.results(zip(said.calls, texts, strict=True))
 
     async def _respond(self, request: dict[str, Any]) -> dict[str, Any]:
         async with self.session.post(self.url, data=orjson.dumps(request), headers=_HEADERS) as response:
-            return orjson.loads(await response.read())["choices"][0]["message"]
+            if self.stream:
+                return await self.wire.gather(_events(response))
+            return orjson.loads(await response.read())
 
-    async def _run_all(self, calls: list[dict[str, Any]]) -> list[str]:
+    async def _run_all(self, calls: list[Call]) -> list[str]:
         if len(calls) == 1:
-            return [await self._run(calls[0]["function"])]
+            return [await self._run(calls[0])]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._run(call["function"])) for call in calls]
+            tasks = [group.create_task(self._run(call)) for call in calls]
         return [task.result() for task in tasks]
 
-    async def _run(self, function: dict[str, str]) -> str:
-        arguments = orjson.loads(function["arguments"])
-        if function["name"] == "delegate":
-            return await self.work(arguments["objective"])
-        result = await self.tools.call_tool(function["name"], arguments)
+    async def _run(self, call: Call) -> str:
+        if call.name == "delegate":
+            return await self.work(call.arguments["objective"])
+        result = await self.tools.call_tool(call.name, call.arguments)
         return result.content[0].text
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[dict[str, Any]]:
+    """Yield the events of a stream as they arrive."""
+    waiting = b""
+    async for chunk in response.content.iter_any():
+        *lines, waiting = (waiting + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data: ") and not line.startswith(b"data: [DONE]"):
+                yield orjson.loads(line[6:])
 
 
 @asynccontextmanager
@@ -103,18 +107,10 @@ async def open_floor(workload: Workload, base_url: str) -> AsyncGenerator[measur
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session, Client(server) as tools:
         listed = (await tools.list_tools()).tools
-        worker_tools = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.input_schema,
-                },
-            }
-            for tool in listed
-        ]
-        floor = Floor(session, tools, worker_tools, f"{base_url}/chat/completions")
+        worker_tools = [Tool(tool.name, tool.description or "", tool.input_schema) for tool in listed]
+        wire = FLOOR_WIRES[workload.api]()
+        url = base_url + wire.path(stream=workload.stream)
+        floor = Floor(session, tools, worker_tools, wire, url, workload.stream)
         yield floor.lead if workload.name == "w2" else floor.work
 
 

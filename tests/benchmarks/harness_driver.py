@@ -16,10 +16,12 @@ from tests.benchmarks.workloads import Workload
 TEAMS = Path(__file__).resolve().parent / "teams"
 
 
-def environment(base_url: str) -> dict[str, str]:
+def environment(workload: Workload, base_url: str) -> dict[str, str]:
     """Return the variables the team files refer to."""
     return {
         "BENCH_URL": base_url,
+        "BENCH_API": workload.api,
+        "BENCH_STREAM": str(workload.stream).lower(),
         "BENCH_PYTHON": sys.executable,
         "BENCH_TOOL_SERVER": str(Path(tool_server.__file__).resolve()),
     }
@@ -28,7 +30,7 @@ def environment(base_url: str) -> dict[str, str]:
 @asynccontextmanager
 async def open_harness(workload: Workload, base_url: str) -> AsyncGenerator[measure.Ask]:
     """Open the workload's team with a durable journal and a trace file, in a directory that goes away."""
-    os.environ.update(environment(base_url))
+    os.environ.update(environment(workload, base_url))
     with tempfile.TemporaryDirectory(prefix="harness-benchmark-") as name:
         directory = Path(name)
         team, store, trace = TEAMS / workload.team, directory / "runs.db", directory / "trace.jsonl"

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from tests.benchmarks.model_server import allow_many_connections
+from tests.benchmarks.wires import APIS
 from tests.benchmarks.workloads import BY_NAME, Workload
 
 Ask = Callable[[str], Awaitable[str]]
@@ -145,10 +146,14 @@ def main(open_client: OpenClient) -> None:
     parser.add_argument("workload", choices=sorted(BY_NAME))
     parser.add_argument("size", type=int)
     parser.add_argument("base_url")
+    parser.add_argument("--api", choices=APIS, default="openai-chat")
+    parser.add_argument("--stream", action="store_true")
     parser.add_argument("--profile", type=Path, help="write a cProfile file here and its top to stderr")
     arguments = parser.parse_args()
     allow_many_connections()
-    workload = BY_NAME[arguments.workload](arguments.size)
+    workload = replace(
+        BY_NAME[arguments.workload](arguments.size), api=arguments.api, stream=arguments.stream
+    )
     profile = cProfile.Profile() if arguments.profile else None
     try:
         measurement = asyncio.run(measure(open_client, workload, arguments.base_url, profile))

@@ -1,7 +1,7 @@
-"""A deterministic OpenAI-compatible model server on the loopback interface, cheaper than any client.
+"""A deterministic model server on the loopback interface, cheaper than any client.
 
-Scripted only by the text of the task (see `tests.benchmarks.conversation`). It answers
-`POST …/chat/completions`, plain or streamed, and `GET …/models`; for those who measure,
+Scripted only by the text of the task (see `tests.benchmarks.conversation`). It speaks
+the APIs of `tests.benchmarks.wires`, plain and streamed, and answers `GET …/models`; for those who measure,
 `GET /stats` tells what it saw, `GET /gaps` the microseconds between each reply and the request after
 it, and `GET /reset` starts both anew.
 
@@ -19,7 +19,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,8 +27,8 @@ from typing import Any
 
 import orjson
 
-from tests.benchmarks import replies
 from tests.benchmarks.conversation import Conversations
+from tests.benchmarks.wires import Wire, wire_of
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHOWN_PROBLEMS = 20
@@ -80,8 +80,8 @@ class ModelServer:
         self.stats.cpu_seconds = time.process_time() - self._cpu_before
         return asdict(self.stats)
 
-    def chat(self, body: bytes, connection: _Connection) -> None:
-        """Answer one chat completion request when its latency has passed."""
+    def chat(self, body: bytes, connection: _Connection, wire: Wire, said: Mapping[str, Any]) -> None:
+        """Answer one request when its latency has passed; `said` is what its address says."""
         stats = self.stats
         if self._last_reply:
             self.gaps.append(round((time.perf_counter() - self._last_reply) * 1e6))
@@ -89,7 +89,7 @@ class ModelServer:
         stats.bytes_in += len(body)
         stats.longest_body = max(stats.longest_body, len(body))
         try:
-            reply, conversation = self._conversations.answer(body)
+            reply, conversation = self._conversations.answer(body, wire=wire, said=said)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             stats.complain(f"malformed request: {error!r}")
             connection.send(400, orjson.dumps({"error": {"message": str(error), "type": "invalid_request"}}))
@@ -99,7 +99,7 @@ class ModelServer:
         stats.most_messages = max(stats.most_messages, conversation.messages)
         stats.tool_calls += len(reply.calls)
         stats.streams += reply.stream
-        encode = replies.streamed if reply.stream else replies.plain
+        encode = wire.streamed if reply.stream else wire.plain
         content = encode(reply, number=stats.requests, request_bytes=len(body))
         kind = b"text/event-stream" if reply.stream else b"application/json"
         if reply.latency:
@@ -180,8 +180,8 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _serve(self, body: bytes) -> None:
         server, target = self._server, self._target
-        if target.endswith(b"/chat/completions"):
-            server.chat(body, self)
+        if (spoken := wire_of(target.decode("latin-1"))) is not None:
+            server.chat(body, self, *spoken)
         elif target == b"/stats":
             self.send(200, orjson.dumps(server.snapshot()))
         elif target == b"/gaps":

@@ -66,7 +66,7 @@ class Row:
 
 def rows_of(workload: Workload, pairs: Sequence[Pair], *, judged: bool) -> list[Row]:
     """Return the figures that matter for a workload, its targets with them."""
-    name = f"{workload.name} · {workload.size}"
+    name = workload.title
 
     def row(title: str, unit: str, figure: Figure, target: float | None = None) -> Row:
         return _row(name, title, unit, pairs, figure, target=target if judged else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from tests.benchmarks import command, compare, table
 from tests.benchmarks.compare import Pair
 from tests.benchmarks.conversation import Conversations, fill
+from tests.benchmarks.floor_wires import FLOOR_WIRES, Tool
 from tests.benchmarks.measure import Measurement
 from tests.benchmarks.model_server import model_server, model_server_process
+from tests.benchmarks.wires import APIS
 from tests.benchmarks.workloads import Workload, w1, w2, w3
 
 GENEROUS_SECONDS = 60
@@ -109,6 +112,24 @@ def test_the_short_cut_for_grown_conversations_finds_what_parsing_them_whole_fin
     assert bool(short) == ("wrong" in texts)
 
 
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("compact", [True, False], ids=["grown", "whole"])
+def test_a_wrong_result_is_found_in_every_api(api: str, compact: bool):
+    problems: list[str] = []
+    conversations, spoken, floor = Conversations(problems.append), APIS[api], FLOOR_WIRES[api]()
+    tool = Tool("bench__echo", "", {"type": "object"})
+    sent, items = floor.begin("", "SCRIPT: turns=3 tool=echo", [tool], stream=False)
+    for right in (True, False, True):
+        body = orjson.dumps(sent, option=0 if compact else orjson.OPT_INDENT_2)
+        reply, _ = conversations.answer(body, wire=spoken, said={"model": "m", "stream": False})
+        said = floor.read(orjson.loads(spoken.plain(reply, number=1, request_bytes=len(body))))
+        items += said.items
+        items += floor.results((call, call.arguments["text"] if right else "no") for call in said.calls)
+    conversations.answer(orjson.dumps(sent), wire=spoken, said={"model": "m", "stream": False})
+
+    assert {problem.rpartition(", ")[0].partition(" is ")[2] for problem in problems} == {"'no'"}
+
+
 def test_a_schema_is_filled_with_the_first_choice_and_the_objective():
     schema = {
         "properties": {"agent": {"enum": ["worker", "b"]}, "form": {"type": "string"}, "objective": {}},
@@ -136,7 +157,17 @@ async def test_the_server_counts_what_is_malformed_and_streams_what_it_says():
         assert (server.stats.requests, server.stats.bad) == (3, 1)
 
 
-@pytest.mark.parametrize("workload", [w1(10), w2(3), w3(8)], ids=lambda workload: workload.name)
+OTHER_APIS = [api for api in APIS if api != "openai-chat"]
+WORKLOADS = [
+    w1(10),
+    w2(3),
+    w3(8),
+    *(replace(w3(8), api=api) for api in OTHER_APIS),
+    *(replace(w3(8), api=api, stream=True) for api in APIS),
+]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.title)
 @pytest.mark.parametrize("client", [compare.FLOOR, compare.HARNESS])
 def test_a_client_does_the_whole_work(client: str, workload: Workload, base_url: str):
     measurement = compare.run_client(client, workload, base_url, seconds=GENEROUS_SECONDS)
@@ -186,4 +217,4 @@ def test_the_command_prints_a_table_of_the_floor_alone(capsys: pytest.CaptureFix
 
     assert command.main(arguments) == 0
     assert "CPU per turn" in capsys.readouterr().out
-    assert orjson.loads((tmp_path / "out.json").read_bytes())["measurements"]["w1-10"][0]["floor"]["right"]
+    assert orjson.loads((tmp_path / "out.json").read_bytes())["measurements"]["w1 · 10"][0]["floor"]["right"]

@@ -24,6 +24,16 @@ class Workload:
     """The team file of the harness, under `teams/`."""
     in_process: bool = False
     """Whether the tools run in the client's process; otherwise over MCP stdio."""
+    api: str = "openai-chat"
+    """The wire API of the model, as team files name it."""
+    stream: bool = False
+    """Whether replies come piece by piece."""
+
+    @property
+    def title(self) -> str:
+        """The workload as a row names it."""
+        spoken = "" if self.api == "openai-chat" and not self.stream else f" · {self.api}"
+        return f"{self.name} · {self.size}{spoken}{', streamed' if self.stream else ''}"
 
 
 def w1(size: int) -> Workload:

@@ -1,20 +1,31 @@
-"""A reply in the two wire forms of the chat completions API: one JSON body, or server-sent events."""
+"""Chat Completions: a request as it is, and a reply as one JSON body or as server-sent events."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from tests.benchmarks.conversation import Call, Reply
+from tests.benchmarks.script import Call, Reply
 
 _CREATED = 1_700_000_000
-_FRAGMENT = 24
-"""Characters of arguments in one streamed fragment."""
+FIELD = "messages"
+ANSWERS = b'"tool_call_id":"'
+
+
+def functions(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """See `Wire`."""
+    return [tool.get("function", {}) for tool in request.get("tools") or ()]
+
+
+def messages(item: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """See `Wire`."""
+    return (item,)
 
 
 def plain(reply: Reply, *, number: int, request_bytes: int) -> bytes:
-    """Return the body of a complete answer."""
+    """See `Wire`."""
     message: dict[str, Any] = {"role": "assistant", "content": reply.text}
     if reply.calls:
         message["tool_calls"] = [_call(call) for call in reply.calls]
@@ -24,18 +35,17 @@ def plain(reply: Reply, *, number: int, request_bytes: int) -> bytes:
 
 
 def streamed(reply: Reply, *, number: int, request_bytes: int) -> bytes:
-    """Return the events of an answer, the closing one included."""
+    """See `Wire`."""
     head = _head(reply, number=number, kind="chat.completion.chunk")
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None if reply.calls else ""}]
     for index, call in enumerate(reply.calls):
         opening = _call(call) | {"index": index, "function": {"name": call.name, "arguments": ""}}
         deltas.append({"tool_calls": [opening]})
-        for at in range(0, len(call.arguments), _FRAGMENT):
-            fragment = {"arguments": call.arguments[at : at + _FRAGMENT]}
-            deltas.append({"tool_calls": [{"index": index, "function": fragment}]})
-    if reply.text is not None:
-        first, *others = reply.text.split(" ")
-        deltas += [{"content": word} for word in (first, *(" " + word for word in others))]
+        deltas += [
+            {"tool_calls": [{"index": index, "function": {"arguments": fragment}}]}
+            for fragment in call.fragments
+        ]
+    deltas += [{"content": word} for word in reply.words]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": _finish_reason(reply)})
     chunks = [head | {"choices": [choice]} for choice in choices]
@@ -57,7 +67,5 @@ def _finish_reason(reply: Reply) -> str:
 
 
 def _usage(reply: Reply, request_bytes: int) -> dict[str, Any]:
-    """Return usage that is deterministic and about right: four bytes to a token."""
-    prompt = request_bytes // 4
-    completion = 20 * len(reply.calls) or 5
+    prompt, completion = reply.tokens(request_bytes)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
