@@ -183,6 +183,7 @@ class Usage:
     """All output, reasoning included."""
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    """Thinking within the output; our count of what was shown of it, where the provider does not say."""
     calls: int = 0
     estimated: bool = False
     """True if any part of it was counted by us because the provider reported none."""

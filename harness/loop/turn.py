@@ -300,18 +300,18 @@ def _record_failure(agent: AgentRun, turn: int, error: str, error_type: str, usa
 
 
 def _usage(agent: AgentRun, response: ModelResponse, input_tokens: int) -> Usage:
-    """Return what the provider reports; what it does not is counted, and flagged."""
+    """Return what the provider reports; where that is nothing, our count, flagged.
+
+    Of a provider that shows thinking and does not say how much of the output it was, only that is counted by
+    us: its count of the input stays what everything else is measured by.
+    """
     usage, message, count = response.usage, response.message, agent.count_tokens
     if usage is not None and usage.reasoning_tokens:
         return usage
     reasoning = sum(count(part.text) for part in message.parts if isinstance(part, Reasoning))
     if usage is not None:
         output = max(usage.output_tokens, reasoning)
-        return (
-            replace(usage, output_tokens=output, reasoning_tokens=reasoning, estimated=True)
-            if reasoning
-            else usage
-        )
+        return replace(usage, output_tokens=output, reasoning_tokens=reasoning) if reasoning else usage
     output = sum(count(call.arguments) + count(call.name) for call in message.tool_calls) + count(
         message.text
     )

@@ -146,8 +146,8 @@ def read_reply(body: bytes, *, place: str) -> ReplyDraft:
     content = document.get("content")
     if not isinstance(content, list) or len(as_objects(content)) < len(cast("list[Any]", content)):
         raise TransientFault("the endpoint answered without any content")
-    raws = [""] * len(_objects(content))
-    if any(block.get("type") in _THINKING for block in _objects(content)):
+    raws = [""] * len(as_objects(content))
+    if any(block.get("type") in _THINKING for block in as_objects(content)):
         raws = elements(members(body.decode("utf-8", "replace"))["content"])
     draft = ReplyDraft()
     draft.take_message(document, raws)

@@ -221,7 +221,7 @@ async def test_a_run_whose_thinking_was_ended_is_replayed_exactly(tmp_path: Path
         result, recorded = await carried_out(server, tmp_path)
         asked = len(server.requests)
         team = harness.load_team(tmp_path / "team.yaml", servers=["desk"])
-        again = await carry_out_again(recorded, team, build_models(team.spec, {}))
+        again = await carry_out_again(recorded, team, build_models(team, {}))
 
     assert again.exact, (again.divergences, again.missing)
     assert len(server.requests) == asked
