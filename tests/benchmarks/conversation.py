@@ -218,8 +218,11 @@ class Conversations:
         function = self._find(wire.functions(conversation.request), script.tool)
         if function is None:
             return ()
-        turn = f"turn-{conversation.results:04d}"
-        arguments = {"kb": script.kb} if script.tool == "blob" else {"text": f"{turn} {_PADDING}"}
+        # Every call is another one: an agent that makes the same call again and again is stopped.
+        turn = conversation.results
+        arguments: dict[str, Any] = {"text": f"turn-{turn:04d} {_PADDING}"}
+        if script.tool == "blob":
+            arguments = {"kb": script.kb, "turn": turn}
         return (Call(self._identifier(), function["name"], orjson.dumps(arguments).decode()),)
 
     def _delegations(self, script: Script, conversation: Conversation, wire: Wire) -> tuple[Call, ...]:

@@ -27,8 +27,8 @@ def create(*, base: Path | None = None, **options: object) -> MCPServer:
         return text
 
     @server.tool(annotations=ToolAnnotations(read_only_hint=True))
-    async def blob(kb: int) -> str:
-        """Return kb KiB of text."""
+    async def blob(kb: int, turn: int = 0) -> str:
+        """Return kb KiB of text, the same for every turn."""
         return BLOB * kb
 
     return server
