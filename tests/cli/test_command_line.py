@@ -426,6 +426,8 @@ team.yaml: the team thinkers is fine: 2 agents, entry lead
     thinking: on, low, at most 4,000 tokens: soft, OpenAI Chat has no budget in tokens, only an effort
   scout
     thinking: auto, at most 4,000 tokens: hard, thinking_token_budget, where the server has a reasoning parser; where that does not hold, the harness ends it
+  model default: gpt-5 (openai): 400,000 tokens, price unknown
+  model own: qwen3-8b (vllm): 40,960 tokens, price unknown
 """)
 
 
