@@ -13,7 +13,7 @@ import orjson
 
 from harness.adapters import RunTools, ToolServers, build_model, build_models
 from harness.cli.models import describe, sentence
-from harness.cli.terminal import one_line, plain
+from harness.cli.terminal import count, one_line, plain
 from harness.errors import TeamError, ToolError, UsageError
 from harness.events import Event, ToolServerFailed
 from harness.models.thinking import ThinkingPlan
@@ -49,7 +49,7 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         fine = {"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)}
         print(json_line({**fine, "thinking": thinking, "models": told}))
         return 0
-    print(f"{plain(path)}: the team {spec.name} is fine: {len(spec.agents)} agents, entry {spec.entry}")
+    print(f"{plain(path)}: the team {spec.name} is fine: {count(len(spec.agents), 'agent')}, entry {spec.entry}")
     for name, agent in spec.agents.items():
         delegates = f" -> {', '.join(agent.delegates)}" if agent.delegates else ""
         tools = f"  tools: {', '.join(agent.tools)}" if agent.tools else ""
