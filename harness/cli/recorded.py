@@ -339,9 +339,8 @@ def diagnose(
         harness diagnose --mine trajectories.json
         harness diagnose --mine $(harness runs --status done --limit 200 --json | jq -r .run_id)
     """
-
     if mine:
-        if fail_on or baseline or write_baseline or detector or order or export or confirm:
+        if any((fail_on, baseline, write_baseline, detector, order, export, confirm, live, finding)):
             raise UsageError("--mine proposes contracts; it takes no options that are about findings")
         from harness.cli.mine import MineRequest, mine_sources
 

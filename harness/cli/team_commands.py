@@ -49,7 +49,9 @@ def check_team(path: str, overrides: Sequence[str], *, as_json: bool) -> int:
         fine = {"problems": [], "name": spec.name, "digest": team.digest, "agents": list(spec.agents)}
         print(json_line({**fine, "thinking": thinking, "models": told}))
         return 0
-    print(f"{plain(path)}: the team {spec.name} is fine: {count(len(spec.agents), 'agent')}, entry {spec.entry}")
+    print(
+        f"{plain(path)}: the team {spec.name} is fine: {count(len(spec.agents), 'agent')}, entry {spec.entry}"
+    )
     for name, agent in spec.agents.items():
         delegates = f" -> {', '.join(agent.delegates)}" if agent.delegates else ""
         tools = f"  tools: {', '.join(agent.tools)}" if agent.tools else ""

@@ -161,7 +161,7 @@ async def _ask(agent: AgentRun, turn: int, options: CallOptions) -> tuple[Messag
     except (StoreError, Divergence):
         raise
     except Exception as error:
-        usage = finished.usage if finished is not None else _spent_in_vain(agent, error, input_tokens)
+        usage = finished.usage if finished is not None else _spent_in_vain(agent, error, expected)
         _record_failure(agent, turn, str(error), type(error).__name__, usage)
         raise
     except anyio.get_cancelled_exc_class():

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, assert_never
 
 from harness.models.profiles import Profile
-from harness.models.thinking import EFFORTS, Effort, Enforcement, Thinking, ThinkingPlan, ThinkingUnsupported
+from harness.models.thinking import (
+    EFFORTS,
+    Effort,
+    Enforcement,
+    Thinking,
+    ThinkingPlan,
+    ThinkingUnsupported,
+    merged,
+)
 
 _BUDGET_OF_EFFORT: dict[Effort, int] = {
     "minimal": 1024,
@@ -135,7 +143,35 @@ def by_effort(
             assert_never(asked.mode)
 
 
-def template_words(server: str, profile: Profile) -> Words:
+def by_template(
+    thinking: Thinking,
+    profile: Profile,
+    budget: Callable[[int], Mapping[str, Any]],
+    *,
+    server: str,
+    enforcement: Enforcement,
+    why: str,
+) -> ThinkingPlan:
+    """Return the plan for a server that fills in the model's chat template and takes a budget besides.
+
+    Args:
+        budget: The body's fields for a budget.
+        enforcement: How far they bind the server, and `why`.
+    """
+    asked = settle(thinking, profile, _template_words(server, profile))
+    if asked.mode == "unsaid":
+        return unsaid(asked, profile)
+    fields = template_switch(asked, profile)
+    if asked.mode == "off":
+        return turned_off(asked, profile, fields, "the template ends it")
+    if asked.effort is not None:
+        fields["reasoning_effort"] = asked.effort
+    if asked.budget is None:
+        return asked.plan(fields, "soft", "no budget is asked for")
+    return asked.plan(merged(fields, budget(asked.budget)), enforcement, why)
+
+
+def _template_words(server: str, profile: Profile) -> Words:
     """Return what a server has words for that fills in the model's chat template and caps thinking itself.
 
     An effort goes to a family that knows efforts and no budget; all others get the budget that stands for it.

@@ -8,7 +8,7 @@ refused while the template's thinking is on.
 from __future__ import annotations
 
 from harness.models.dialects import Dialect
-from harness.models.dialects.asking import settle, template_switch, template_words, turned_off, unsaid
+from harness.models.dialects.asking import by_template
 from harness.models.profiles import Profile
 from harness.models.thinking import EARLY_STOP, Thinking, ThinkingPlan
 
@@ -16,19 +16,18 @@ _LAST_WORDS = EARLY_STOP.partition("</think>")[0]
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(thinking, profile, template_words("llama.cpp", profile))
-    if asked.mode == "unsaid":
-        return unsaid(asked, profile)
-    fields = template_switch(asked, profile)
-    if asked.mode == "off":
-        return turned_off(asked, profile, fields, "the template ends it")
-    if asked.effort is not None:
-        fields["reasoning_effort"] = asked.effort
-    if asked.budget is None:
-        return asked.plan(fields, "soft", "no budget is asked for")
-    fields["reasoning_budget_tokens"] = fields["thinking_budget_tokens"] = asked.budget
-    fields["reasoning_budget_message"] = _LAST_WORDS
-    return asked.plan(fields, "hard", "a cap of the server's own, which releases before 2026 do not know")
+    return by_template(
+        thinking,
+        profile,
+        lambda budget: {
+            "reasoning_budget_tokens": budget,
+            "thinking_budget_tokens": budget,
+            "reasoning_budget_message": _LAST_WORDS,
+        },
+        server="llama.cpp",
+        enforcement="hard",
+        why="a cap of the server's own, which releases before 2026 do not know",
+    )
 
 
 DIALECT = Dialect(

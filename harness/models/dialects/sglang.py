@@ -7,24 +7,20 @@ nothing, so nobody can count on it.
 from __future__ import annotations
 
 from harness.models.dialects import Dialect
-from harness.models.dialects.asking import settle, template_switch, template_words, turned_off, unsaid
+from harness.models.dialects.asking import by_template
 from harness.models.profiles import Profile
-from harness.models.thinking import Thinking, ThinkingPlan, merged
+from harness.models.thinking import Thinking, ThinkingPlan
 
 
 def _plan(thinking: Thinking, profile: Profile) -> ThinkingPlan:
-    asked = settle(thinking, profile, template_words("SGLang", profile))
-    if asked.mode == "unsaid":
-        return unsaid(asked, profile)
-    fields = template_switch(asked, profile)
-    if asked.mode == "off":
-        return turned_off(asked, profile, fields, "the template ends it")
-    if asked.effort is not None:
-        fields["reasoning_effort"] = asked.effort
-    if asked.budget is None:
-        return asked.plan(fields, "soft", "no budget is asked for")
-    fields = merged(fields, {"chat_template_kwargs": {"thinking_budget": asked.budget}})
-    return asked.plan(fields, "soft", "a template without thinking_budget does not hear it")
+    return by_template(
+        thinking,
+        profile,
+        lambda budget: {"chat_template_kwargs": {"thinking_budget": budget}},
+        server="SGLang",
+        enforcement="soft",
+        why="a template without thinking_budget does not hear it",
+    )
 
 
 DIALECT = Dialect(
