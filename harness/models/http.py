@@ -51,7 +51,7 @@ class HttpEndpoint:
     timeout_seconds: float = 600.0
     """The most that one attempt may take, from connecting to the last byte."""
     idle_seconds: float | None = None
-    """The longest silence while a response is read; None for no limit but the timeout."""
+    """The longest silence within a response that streams; None for no limit but the timeout."""
     retries: int = 4
     """Attempts after the first."""
     backoff_seconds: float = 0.5
@@ -81,6 +81,11 @@ class HttpChannel:
         account = endpoint.key or repr(sorted(endpoint.headers.items()))
         self._limiter = limiter_of(str(self._url.origin()), account)
         self._limiter.join(endpoint.limits)
+        connect = min(_CONNECT_SECONDS, endpoint.timeout_seconds)
+        self._patience = aiohttp.ClientTimeout(total=endpoint.timeout_seconds, sock_connect=connect)
+        self._patience_with_streams = aiohttp.ClientTimeout(
+            total=endpoint.timeout_seconds, sock_connect=connect, sock_read=endpoint.idle_seconds
+        )
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -99,12 +104,14 @@ class HttpChannel:
         read: Read[Result],
         observe: Observe,
         *,
+        streams: bool = False,
         output_tokens: int = 0,
         used: Callable[[Result], int | None] = lambda _: None,
     ) -> Result:
         """Send `body` and return what `read` makes of the response; `body` must not change meanwhile.
 
         Args:
+            streams: Whether the response is to come piece by piece, so that a long silence is a fault.
             output_tokens: The most that the response may have, if known; for limits.
             used: Returns the tokens that a result reports, if it does.
 
@@ -117,10 +124,10 @@ class HttpChannel:
         while True:
             try:
                 if self._limiter.is_open:
-                    return await self._attempt(body, read)
+                    return await self._attempt(body, read, streams=streams)
                 expected = sum(map(len, body)) // _BYTES_PER_TOKEN + output_tokens
                 async with self._limiter.admitted(expected, observe) as use:
-                    result = await self._attempt(body, read)
+                    result = await self._attempt(body, read, streams=streams)
                     if (tokens := used(result)) is not None:
                         self._limiter.used(use, tokens)
                     return result
@@ -139,11 +146,14 @@ class HttpChannel:
         if self._session is not None:
             await self._session.close()
 
-    async def _attempt(self, body: Pieces, read: Read[Result]) -> Result:
+    async def _attempt(self, body: Pieces, read: Read[Result], *, streams: bool) -> Result:
         session = self._session or self._open_session()
+        patience = self._patience_with_streams if streams else self._patience
         answered = False
         try:
-            async with session.post(self._url, data=_Body(body), allow_redirects=False) as response:
+            async with session.post(
+                self._url, data=_Body(body), allow_redirects=False, timeout=patience
+            ) as response:
                 if response.status != 200:
                     await self._refuse(response)
                 answered = True
@@ -208,14 +218,10 @@ class HttpChannel:
 
     def _open_session(self) -> aiohttp.ClientSession:
         endpoint = self._endpoint
-        connect = min(_CONNECT_SECONDS, endpoint.timeout_seconds)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "harness", **endpoint.headers, "Content-Type": "application/json"},
-            timeout=aiohttp.ClientTimeout(
-                total=endpoint.timeout_seconds, sock_connect=connect, sock_read=endpoint.idle_seconds
-            ),
             proxy=_proxy_for(self._url),
         )
         return self._session

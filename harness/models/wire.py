@@ -103,7 +103,7 @@ class WireModel(ABC, Generic[Conversation]):
                 ),
                 headers={**self.key_headers(), **endpoint.headers},
                 timeout_seconds=endpoint.timeout_seconds,
-                idle_seconds=endpoint.idle_seconds if endpoint.stream else None,
+                idle_seconds=endpoint.idle_seconds,
                 retries=endpoint.retries,
                 backoff_seconds=endpoint.backoff_seconds,
                 limits=endpoint.limits,
@@ -282,7 +282,9 @@ class WireModel(ABC, Generic[Conversation]):
             return reply
 
         most = call.options.max_tokens or self.endpoint.max_tokens or 0
-        return await self._channel.post(body, read, call.observe, output_tokens=most, used=_tokens_of)
+        return await self._channel.post(
+            body, read, call.observe, streams=streams, output_tokens=most, used=_tokens_of
+        )
 
     async def _after_cut(
         self, call: _Call[Conversation], plan: ThinkingPlan, thought: Thought

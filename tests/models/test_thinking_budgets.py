@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from server import FaultServer, Forever, Script, answer, event_stream, fault_server
+from server import FaultServer, Forever, Hang, Script, answer, event_stream, fault_server
 
 import harness
 from harness import FunctionToolset, MemoryJournal, Recorded, RunResult
@@ -30,7 +30,7 @@ harness: 1
 name: thinkers
 entry: lead
 models:
-  default: {{api: openai-chat, dialect: {dialect}, model: {model}, base_url: {url}, stream: {stream}, retries: 0}}
+  default: {{api: openai-chat, dialect: {dialect}, model: {model}, base_url: {url}, stream: {stream}{more}}}
 thinking: {{mode: on, budget: {budget}, allow_degraded: {degraded}}}
 mcpServers: {{desk: {{module: given.by.the.test, disabled: true}}}}
 agents: {{lead: {{instructions: Answer., tools: [desk]}}}}
@@ -74,7 +74,7 @@ async def carried_out(
 ) -> tuple[RunResult, Sequence[Recorded]]:
     """Run a team of one on the server and return what came of it."""
     values = {"dialect": "vllm", "model": "qwen3-8b", "stream": "true", "budget": BUDGET}
-    values |= {"degraded": "false", **settings}
+    values |= {"degraded": "false", "more": ", retries: 0", **settings}
     file = folder / "team.yaml"
     file.write_text(TEAM.format(url=server.base_url, **values))
     with anyio.fail_after(20):
@@ -115,6 +115,17 @@ async def test_thinking_without_end_is_ended_and_the_model_goes_on_from_it(tmp_p
     [thought] = [part for part in finished.message.parts if isinstance(part, Reasoning)]
     assert thought.text.endswith(finished.cut.forced)
     assert "limited time" in finished.cut.forced
+
+
+async def test_silence_is_a_fault_where_the_harness_streams_although_the_team_does_not(tmp_path: Path):
+    stalls = [*event_stream(data(reasoning="word"), end=False), Hang()]
+    says = event_stream(data(content="It is 4."), ended())
+    async with fault_server(stalls, says) as server:
+        result, _ = await carried_out(
+            server, tmp_path, stream="false", more=", retries: 1, idle_seconds: 0.2"
+        )
+
+    assert (result.output, len(server.requests)) == ("It is 4.", 2)
 
 
 async def test_a_model_that_thinks_on_whatever_is_done_ends_the_run_with_its_budget(tmp_path: Path):
