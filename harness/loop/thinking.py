@@ -21,6 +21,7 @@ from harness.models.thinking import (
     ThinkingPlan,
     ThinkingUnsupported,
     Visibility,
+    budget_of,
 )
 from harness.team import ThinkingSpec
 
@@ -46,7 +47,6 @@ SUMMARY_CHARACTERS = 200
 """Of each reply's thinking, where a person is to see a summary."""
 
 _FULL_WINDOW = 0.8
-_BUDGET_OF_EFFORT: dict[Effort, int] = {"low": 1_024, "medium": 4_096, "high": 16_384}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def decide(situation: Situation) -> Level:
     if situation.window_share > _FULL_WINDOW and effort != "low":
         effort = _less(effort)
         reason += f", less because the window is {situation.window_share:.0%} full"
-    budget = _BUDGET_OF_EFFORT[effort]
+    budget = budget_of(effort)
     choice: ToolChoice = "auto"
     if situation.think_only_turns >= IDLE_TURNS:
         reason = f"an action is due: {situation.think_only_turns} turns without one"
@@ -201,7 +201,7 @@ def think(agent: AgentRun, turn: int) -> CallOptions:
 def most_of(asked: ThinkingSpec) -> Thinking:
     """Return the most that is ever asked for where the team file says this."""
     if asked.mode == "auto":
-        budget = max(_BUDGET_OF_EFFORT.values())
+        budget = budget_of("high")
         budget = budget if asked.budget is None else min(asked.budget, budget)
         return Thinking("on", "high", budget, asked.visible, allow_degraded=True)
     return Thinking(asked.mode, asked.effort, asked.budget, asked.visible, asked.allow_degraded)

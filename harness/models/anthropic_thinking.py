@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.models.dialects.asking import budget_of, by_effort, degrade
+from harness.models.dialects.asking import by_effort, degrade
 from harness.models.profiles import Profile
-from harness.models.thinking import Thinking, ThinkingOptions, ThinkingPlan
+from harness.models.thinking import Thinking, ThinkingOptions, ThinkingPlan, budget_of
 
 INTERLEAVED = "interleaved-thinking-2025-05-14"
 """The beta header that lets models with a budget think between calls; the others do by themselves."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.models.dialects.asking import budget_of, by_effort, degrade
+from harness.models.dialects.asking import by_effort, degrade
 from harness.models.profiles import Profile
-from harness.models.thinking import Effort, Thinking, ThinkingPlan
+from harness.models.thinking import Effort, Thinking, ThinkingPlan, budget_of
 
 _DYNAMIC = -1
 

@@ -21,6 +21,15 @@ Enforcement = Literal["hard", "soft", "ignored"]
 EFFORTS: tuple[Effort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
 """From the least to the most."""
 
+_BUDGETS: dict[Effort, int] = {
+    "minimal": 1_024,
+    "low": 2_048,
+    "medium": 8_192,
+    "high": 16_384,
+    "xhigh": 32_768,
+    "max": 65_536,
+}
+
 EARLY_STOP = (
     "\n\nConsidering the limited time by the user, I have to give the solution based on the thinking directly now."
     "\n</think>\n\n"
@@ -83,6 +92,17 @@ class ThinkingOptions:
     """Whether it thinks when nothing is said of it."""
     off_as: str = ""
     """What its API calls thinking turned off, where that is not the usual word."""
+
+
+def budget_of(effort: Effort) -> int:
+    """Return the tokens of thinking that an effort stands for."""
+    return _BUDGETS[effort]
+
+
+def effort_of(budget: int) -> Effort:
+    """Return the effort that comes nearest to a budget, never more than it."""
+    fitting: list[Effort] = [effort for effort in EFFORTS if _BUDGETS[effort] <= budget]
+    return fitting[-1] if fitting else "minimal"
 
 
 def merged(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,6 @@ KILOBYTE = 1024
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module")
 def base_url() -> Iterator[str]:
     with model_server_process() as url:

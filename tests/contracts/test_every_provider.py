@@ -19,11 +19,6 @@ pytestmark = pytest.mark.anyio
 Document = dict[str, Any]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def chat(call: str = "", text: str = "") -> Document:
     function = {"name": call, "arguments": "{}"}
     message: Document = {"content": text or None}

@@ -38,11 +38,6 @@ DEADLINE = 20
 Turns = Sequence[Any]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass(frozen=True)
 class Case:
     """A contract, a run that keeps it, and one that breaks it."""

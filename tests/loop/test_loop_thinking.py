@@ -34,18 +34,18 @@ AUTO = "agents: {lead: {instructions: Answer., tools: [desk, shop], thinking: au
     ("situation", "effort", "budget"),
     [
         (Situation(phase="plan"), "high", 16_384),
-        (Situation(phase="act"), "low", 1_024),
-        (Situation(phase="verify"), "medium", 4_096),
-        (Situation(phase="finish"), "low", 1_024),
-        (Situation(phase="recover", failing_turns=1), "medium", 4_096),
+        (Situation(phase="act"), "low", 2_048),
+        (Situation(phase="verify"), "medium", 8_192),
+        (Situation(phase="finish"), "low", 2_048),
+        (Situation(phase="recover", failing_turns=1), "medium", 8_192),
         (Situation(phase="recover", failing_turns=2), "high", 16_384),
-        (Situation(phase="plan", window_share=0.9), "medium", 4_096),
+        (Situation(phase="plan", window_share=0.9), "medium", 8_192),
         (Situation(phase="plan", tokens_left=6_000, turns_left=3), "high", 2_000),
         (Situation(phase="plan", thinking_left=6_000), "high", 3_000),
-        (Situation(phase="act", think_only_turns=2), "low", 512),
-        (Situation(phase="act", think_only_turns=3), "low", 256),
-        (Situation(phase="act", think_only_turns=2, can_require_calls=True), "low", 1_024),
-        (Situation(phase="recover", failing_turns=4, repeats=4), "low", 1_024),
+        (Situation(phase="act", think_only_turns=2), "low", 1_024),
+        (Situation(phase="act", think_only_turns=3), "low", 512),
+        (Situation(phase="act", think_only_turns=2, can_require_calls=True), "low", 2_048),
+        (Situation(phase="recover", failing_turns=4, repeats=4), "low", 2_048),
         (Situation(phase="plan", tokens_left=500, turns_left=10), "high", 50),
         (Situation(phase="plan", tokens_left=500, turns_left=10, can_do_without=True), None, 0),
     ],
@@ -98,11 +98,11 @@ def script() -> list[Message]:
 
 GOLDEN = [
     ("high", 16_384, "planning"),
-    ("low", 1_024, "routine"),
-    ("medium", 4_096, "after a failure"),
+    ("low", 2_048, "routine"),
+    ("medium", 8_192, "after a failure"),
     ("high", 16_384, "after 2 failing turns in a row"),
-    ("medium", 4_096, "checking what was changed"),
-    ("low", 1_024, "finishing"),
+    ("medium", 8_192, "checking what was changed"),
+    ("low", 2_048, "finishing"),
 ]
 
 
@@ -149,7 +149,7 @@ async def test_where_none_can_be_demanded_it_is_told_once_and_given_half_each_ti
     run = await run_team(team, toolsets=[READS, WRITES], lead=lead)
 
     assert [one.tool_choice for one in lead.options] == ["auto"] * len(lead.options)
-    assert [one.budget for one in run.all(ThinkingDecided)][:4] == [16_384, 1_024, 512, 256]
+    assert [one.budget for one in run.all(ThinkingDecided)][:4] == [16_384, 2_048, 1_024, 512]
     told_so = [entry for entry in run.state.agents["lead"].window.entries if entry.message.text == ACT_NOW]
     assert len(told_so) == 1
 

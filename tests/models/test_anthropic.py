@@ -40,11 +40,6 @@ ROUTE = "anthropic@127.0.0.1"
 MARK = {"cache_control": {"type": "ephemeral"}}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def reply(*content: dict[str, Any], stop: str = "end_turn", **fields: Any) -> dict[str, Any]:
     usage = {"input_tokens": 10, "output_tokens": 5}
     return {

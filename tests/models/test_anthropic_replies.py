@@ -20,11 +20,6 @@ from tests.models.test_anthropic import FINE, ROUTE, SEARCH, ask, model_at, open
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def text(said: str) -> dict[str, Any]:
     return {"type": "text", "text": said}
 

@@ -39,11 +39,6 @@ MANUAL = "{budget: 2k}"
 ADAPTIVE = "{effort: low}"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRICT_KEY", "sk-of-the-strict-server")

@@ -20,11 +20,6 @@ PRICE = "price: {input: 1000, output: 1000, cached: 100}"
 """USD per million: a tenth of a cent for each token."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def looks(prompt: int, completion: int, cached: int = 0) -> bytes:
     call = {"id": "", "function": {"name": "desk__look", "arguments": "{}"}}
     usage = {

@@ -23,11 +23,6 @@ DOWN = answer({"error": {"message": "down"}}, status=503)
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def reply(content: str | None, *calls: str, thought: str = "") -> bytes:
     message: dict[str, Any] = {"content": content}
     if thought:

@@ -26,11 +26,6 @@ pytestmark = pytest.mark.anyio
 FINE = answer({"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]})
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Clock:
     """A clock that is set by hand, so that a minute need not be waited for."""
 

@@ -48,11 +48,6 @@ KEY = "sk-that-nobody-may-see"
 USAGE = {"prompt_tokens": 50, "completion_tokens": 10}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 # --- what the server says -------------------------------------------------------------------------
 
 

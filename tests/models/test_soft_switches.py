@@ -36,11 +36,6 @@ CALL = ToolCall("c1", "web.read", "{}")
 PARTED = "/\u2060no_think"
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def sent(
     *messages: Message, profile: Profile = QWEN3, thinking: Thinking | None = None
 ) -> dict[str, Any]:

@@ -46,11 +46,6 @@ ENDPOINTS: list[tuple[str, Rule, bool]] = [
 every_endpoint = pytest.mark.parametrize(("dialect", "rule", "stream"), ENDPOINTS)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def opened(
     server: StrictChat, folder: Path, dialect: str, *, stream: bool

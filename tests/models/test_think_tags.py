@@ -68,11 +68,6 @@ CASES: dict[str, tuple[str, Profile, str, tuple[str, str]]] = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def speaker(profile: Profile, name: str = "llama.cpp") -> Speaker:
     return Speaker(dialect=dialect(name), profile=profile, provider="p", model="m", route="r", place="here")
 

@@ -235,11 +235,6 @@ ROWS: list[tuple[Dialect, str, str]] = [
 ]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def asked(setting: str) -> Thinking:
     """Return a team file's setting as the models get it."""
     spec = ThinkingSpec.model_validate(as_thinking(SETTINGS[setting]))

@@ -47,11 +47,6 @@ ORIGINS = {
 """What can fill a window; sessions and nudges come in other tests."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def recorded_by(team: Path, question: str, *, overrides: tuple[str, ...] = ()) -> list[Recorded]:
     """Run an example to its end; whatever a person is asked is approved."""
     with anyio.fail_after(60):

@@ -14,17 +14,11 @@ from harness.models.thinking import (
     Thinking,
     ThinkingPlan,
     ThinkingUnsupported,
+    budget_of,
+    effort_of,
     merged,
 )
 
-_BUDGET_OF_EFFORT: dict[Effort, int] = {
-    "minimal": 1024,
-    "low": 2048,
-    "medium": 8192,
-    "high": 16384,
-    "xhigh": 32768,
-    "max": 65536,
-}
 _MEDIUM = EFFORTS.index("medium")
 
 
@@ -233,14 +227,3 @@ def degrade(thinking: Thinking, reason: str, reasons: list[str]) -> None:
     if not thinking.allow_degraded:
         raise ThinkingUnsupported(f"{reason}; set allow_degraded: true to do what comes nearest")
     reasons.append(reason)
-
-
-def budget_of(effort: Effort) -> int:
-    """Return the tokens that stand for an effort where a server knows budgets only."""
-    return _BUDGET_OF_EFFORT[effort]
-
-
-def effort_of(budget: int) -> Effort:
-    """Return the effort that comes nearest to a budget, never more than it."""
-    fitting: list[Effort] = [effort for effort in EFFORTS if _BUDGET_OF_EFFORT[effort] <= budget]
-    return fitting[-1] if fitting else "minimal"
