@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -28,9 +27,10 @@ from harness.messages import (
 )
 from harness.models.anthropic import AnthropicModel
 from harness.models.endpoint import Endpoint
-from harness.models.port import CallOptions, ModelResponse, Notice, Transcript, settings_of
+from harness.models.port import CallOptions, ModelResponse, settings_of
 from harness.models.profiles import profile_of
 from harness.models.thinking import Thinking, ThinkingUnsupported
+from tests.models.asking import answered, ignore, opened
 from tests.models.server import FaultServer, answer, fault_server
 
 pytestmark = pytest.mark.anyio
@@ -68,19 +68,6 @@ async def model_at(base_url: str, **told: Any) -> AsyncIterator[AnthropicModel]:
         await model.close()
 
 
-def ignore(happening: Notice) -> None:
-    """Observe nothing."""
-
-
-def opened(
-    model: AnthropicModel, messages: Sequence[Message], tools: Sequence[ToolDefinition] = ()
-) -> Transcript:
-    transcript = model.open(tools)
-    for message in messages:
-        transcript.append(message)
-    return transcript
-
-
 async def ask(
     server: FaultServer,
     *messages: Message,
@@ -89,8 +76,7 @@ async def ask(
     **told: Any,
 ) -> ModelResponse:
     async with model_at(server.base_url, **told) as model:
-        with anyio.fail_after(10):
-            return await model.respond(opened(model, messages, tools), options or CallOptions(), ignore)
+        return await answered(model, messages, tools, options)
 
 
 async def sent(*messages: Message, **told: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-import anyio
 import orjson
 import pytest
 
@@ -27,19 +26,15 @@ from harness.messages import (
 )
 from harness.models.endpoint import Endpoint
 from harness.models.gemini import UNSIGNED, GeminiModel
-from harness.models.port import CallOptions, ModelResponse, Notice, settings_of
+from harness.models.port import CallOptions, ModelResponse, settings_of
 from harness.models.profiles import profile_of
 from harness.models.thinking import Thinking, ThinkingUnsupported
+from tests.models.asking import SEARCH, answered, ignore
 from tests.models.server import FaultServer, answer, event_stream, fault_server
 
 pytestmark = pytest.mark.anyio
 
 FLASH, OLD = "gemini-3-flash-preview", "gemini-2.5-flash"
-SEARCH = ToolDefinition(
-    "corpus.search",
-    "Find passages.",
-    {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-)
 SEARCH_ON_THE_WIRE = {
     "name": "corpus__search",
     "description": "Find passages.",
@@ -60,10 +55,6 @@ def reply(*parts: dict[str, Any], finish: str = "STOP", **fields: Any) -> dict[s
         "responseId": "r1",
         **fields,
     }
-
-
-def ignore(happening: Notice) -> None:
-    """Observe nothing."""
 
 
 @asynccontextmanager
@@ -89,11 +80,7 @@ async def ask(
     **settings: Any,
 ) -> ModelResponse:
     async with model_at(server.base_url, **settings) as model:
-        transcript = model.open(tools)
-        for message in messages:
-            transcript.append(message)
-        with anyio.fail_after(10):
-            return await model.respond(transcript, options or CallOptions(), ignore)
+        return await answered(model, messages, tools, options)
 
 
 async def sent(*messages: Message, **settings: Any) -> Any:

@@ -27,19 +27,13 @@ from harness.models.openai_chat import OpenAIChatModel
 from harness.models.port import (
     CallOptions,
     ModelResponse,
-    Notice,
     ToolChoice,
-    Transcript,
 )
+from tests.models.asking import SEARCH, answered, ignore, opened
 from tests.models.server import FaultServer, Pause, answer, fault_server
 
 pytestmark = pytest.mark.anyio
 
-SEARCH = ToolDefinition(
-    "corpus.search",
-    "Find passages.",
-    {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-)
 SEARCH_ON_THE_WIRE = {
     "type": "function",
     "function": {
@@ -92,10 +86,6 @@ async def model_at(base_url: str, **settings: Any) -> AsyncIterator[OpenAIChatMo
         await model.close()
 
 
-def ignore(happening: Notice) -> None:
-    """Observe nothing."""
-
-
 async def ask(
     server: FaultServer,
     *messages: Message,
@@ -104,18 +94,7 @@ async def ask(
     **settings: Any,
 ) -> ModelResponse:
     async with model_at(server.base_url, **settings) as model:
-        transcript = opened(model, messages, tools)
-        with anyio.fail_after(10):
-            return await model.respond(transcript, options or CallOptions(), ignore)
-
-
-def opened(
-    model: OpenAIChatModel, messages: Sequence[Message], tools: Sequence[ToolDefinition] = ()
-) -> Transcript:
-    transcript = model.open(tools)
-    for message in messages:
-        transcript.append(message)
-    return transcript
+        return await answered(model, messages, tools, options)
 
 
 async def test_a_request_holds_the_whole_conversation():

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import orjson
 import pytest
 
@@ -27,18 +26,14 @@ from harness.messages import (
 )
 from harness.models.endpoint import Endpoint
 from harness.models.openai_responses import OpenAIResponsesModel
-from harness.models.port import CallOptions, ModelResponse, Notice, ToolChoice, Transcript, plan_thinking
+from harness.models.port import CallOptions, ModelResponse, ToolChoice, plan_thinking
 from harness.models.profiles import UNKNOWN, Profile
 from harness.models.thinking import Thinking, ThinkingOptions, ThinkingUnsupported
+from tests.models.asking import SEARCH, answered, ignore, opened
 from tests.models.server import FaultServer, answer, fault_server
 
 pytestmark = pytest.mark.anyio
 
-SEARCH = ToolDefinition(
-    "corpus.search",
-    "Find passages.",
-    {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
-)
 SEARCH_ON_THE_WIRE = {
     "type": "function",
     "name": "corpus__search",
@@ -94,10 +89,6 @@ async def model_at(base_url: str, **settings: Any) -> AsyncIterator[OpenAIRespon
         await model.close()
 
 
-def ignore(happening: Notice) -> None:
-    """Observe nothing."""
-
-
 async def ask(
     server: FaultServer,
     *messages: Message,
@@ -106,18 +97,7 @@ async def ask(
     **settings: Any,
 ) -> ModelResponse:
     async with model_at(server.base_url, **settings) as model:
-        transcript = opened(model, messages, tools)
-        with anyio.fail_after(10):
-            return await model.respond(transcript, options or CallOptions(), ignore)
-
-
-def opened(
-    model: OpenAIResponsesModel, messages: Sequence[Message], tools: Sequence[ToolDefinition] = ()
-) -> Transcript:
-    transcript = model.open(tools)
-    for message in messages:
-        transcript.append(message)
-    return transcript
+        return await answered(model, messages, tools, options)
 
 
 def thought(payload: str, **other: str) -> Reasoning:
