@@ -82,8 +82,14 @@ def _key_from(team: Team, name: str) -> str:
     written: Mapping[str, Any] = team.source.get("models", {}).get(name, {})
     texts = [written.get("api_key"), *written.get("headers", {}).values()]
     variables = [found[1] for text in texts if (found := _VARIABLE.search(str(text or "")))]
+    if not variables and not any(texts):
+        spec = team.spec.models[name]
+        usual = " or ".join(PROVIDERS[spec.served_by].keys) if spec.served_by in PROVIDERS else ""
+        if spec.api_key is not None and usual:
+            return f"its key came from the variable {usual}"
+        return f"no models.{name}.api_key is given" + (f"; {usual} would hold it" if usual else "")
     if not variables:
-        return "" if any(texts) else f"no models.{name}.api_key is given"
+        return ""
     # A key that is written out in the file is stored as a variable that is named after its place.
     if variables[0] == re.sub(r"[^A-Za-z0-9]", "_", f"models_{name}_api_key").upper():
         return f"its key stands at models.{name}.api_key"

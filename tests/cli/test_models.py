@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import open as open_harness
 from harness import run_sync
 from harness.errors import UsageError
 from harness.team import load_team
+from tests.models.server import answer, fault_server
 
 TEAM = """\
 harness: 1
@@ -122,3 +124,18 @@ def test_from_python_a_model_is_chosen_the_same_way(folder: Path, monkeypatch: p
     team = load_team(folder / "team.yaml", overrides=["model=quiet"])
     with pytest.raises(UsageError, match="loaded already"):
         run_sync(team, "Where?", model="quiet", store=":memory:")
+
+
+@pytest.mark.anyio
+async def test_a_refused_key_of_a_model_in_one_line_is_called_by_its_usual_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    refusal = answer({"error": {"type": "authentication_error", "message": "bad key"}}, status=401)
+    async with fault_server(refusal) as server:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test-0123456789")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.base_url)
+        team = load_team(folder / "team.yaml", overrides=["model=anthropic/claude-sonnet-4-5"])
+        async with open_harness(team, store=":memory:") as opened:
+            result = await opened.run("Where?")
+
+    assert result.error.endswith("its key came from the variable ANTHROPIC_API_KEY")
