@@ -24,6 +24,7 @@ from harness.models.port import Model, Price
 from harness.models.profiles import Profile, family, family_names, profile_of
 from harness.models.thinking import ThinkingOptions
 from harness.team import ModelSpec, ServerSpec, Team, TeamSpec
+from harness.team.model_specs import PriceSpec, TokenPrices
 from harness.team.places import SENSITIVE
 from harness.team.providers import PROVIDERS
 from harness.team.spelling import did_you_mean
@@ -145,15 +146,21 @@ def profile_for(spec: ModelSpec) -> Profile:
     return replace(profile, **changed, family=profile.family or (spec.model or "" if changed else ""))
 
 
+def _price(spec: PriceSpec) -> Price:
+    above = None if spec.above is None else (spec.above.tokens, _price_of(spec.above))
+    return replace(_price_of(spec), above=above)
+
+
+def _price_of(spec: TokenPrices) -> Price:
+    return Price(spec.input, spec.output, spec.cached, spec.cache_write)
+
+
 def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
     from harness.models.endpoint import Endpoint
     from harness.models.limiter import Limits
 
     module, _, name = _WIRE_MODELS[spec.api].partition(":")
     served_by = PROVIDERS.get(spec.served_by)
-    price = None
-    if spec.price is not None:
-        price = Price(spec.price.input, spec.price.output, spec.price.cached, spec.price.cache_write)
     model: Model = getattr(import_module(module), name)(
         Endpoint(
             model=spec.model or "",
@@ -170,7 +177,7 @@ def _over_the_network(spec: ModelSpec, key_from: str) -> Model:
             idle_seconds=spec.idle_seconds,
             retries=spec.retries,
             context_window=spec.context_window,
-            price=price,
+            price=_price(spec.price) if spec.price is not None else None,
             limits=Limits(
                 requests_per_minute=spec.requests_per_minute,
                 tokens_per_minute=spec.tokens_per_minute,

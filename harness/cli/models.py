@@ -79,6 +79,9 @@ def describe(model: Model) -> dict[str, Any]:
         "provider": model.provider,
         "context_window": model.context_window,
         "price": [price.input, price.output] if price else None,
+        "price_above": [price.above[0], price.above[1].input, price.above[1].output]
+        if price and price.above
+        else None,
         "thinking": {word: _planned(model, asked) for word, asked in ASKED.items()},
         "assumed": list(assumptions_of(model)),
     }
@@ -88,6 +91,8 @@ def sentence(known: Mapping[str, Any]) -> str:
     """Return the most important of what `describe` says, in one line."""
     window = f"{known['context_window']:,} tokens" if known["context_window"] else "window unknown"
     price = "${:g} in, ${:g} out per million".format(*known["price"]) if known["price"] else "price unknown"
+    if known["price_above"]:
+        price += ", ${1:g} and ${2:g} beyond {0:,} tokens".format(*known["price_above"])
     return "; ".join(known["assumed"]) or f"{known['model']} ({known['provider']}): {window}, {price}"
 
 

@@ -26,9 +26,13 @@ class Price:
     """Price of input read from the provider's cache; `input` where it is None."""
     cache_write: float | None = None
     """Price of input written to the provider's cache; `input` where it is None."""
+    above: tuple[int, Price] | None = None
+    """Tokens of input beyond which a request costs more, all of it, and what it costs then."""
 
     def cost(self, usage: Usage) -> float:
-        """Return what `usage` costs in USD."""
+        """Return what `usage` costs in USD; of several calls, each is taken to have its share of the input."""
+        if self.above is not None and usage.input_tokens > self.above[0] * max(1, usage.calls):
+            return self.above[1].cost(usage)
         cached = self.input if self.cached is None else self.cached
         written = self.input if self.cache_write is None else self.cache_write
         fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)

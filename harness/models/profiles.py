@@ -7,7 +7,7 @@ family matches gets `UNKNOWN`, whose defaults are safe with every server.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -69,16 +69,16 @@ def profile_of(model: str, provider: str = "") -> Profile:
             continue
         if not any(fnmatchcase(name, pattern) for name in names for pattern in told["match"]):
             continue
-        if provider in told.get("priced_at", ()):
-            for pattern, price in told["prices"].items():
+        if provider in told.get("priced_at", (provider,)):
+            for pattern, price in told.get("prices", {}).items():
                 if any(fnmatchcase(name, pattern) for name in names):
-                    return replace(profile, price=Price(*price))
+                    return replace(profile, price=_price(told, pattern, price))
         return profile
     return UNKNOWN
 
 
 def family(name: str) -> Profile | None:
-    """Return the profile of a family by its name in the table; it has no price unless all of the family have it."""
+    """Return the profile of a family by its name in the table, without a price: that is its models'."""
     return _families()[name][1] if name in _families() else None
 
 
@@ -93,14 +93,19 @@ def _families() -> dict[str, tuple[Mapping[str, Any], Profile]]:
     return {name: (told, _profile(name, told)) for name, told in tomllib.loads(text).items()}
 
 
-_NOT_ITS_OWN = ("match", "providers", "priced_at", "prices", "price", "thinking")
+_NOT_ITS_OWN = ("match", "providers", "priced_at", "prices", "prices_above", "thinking")
+
+
+def _price(family: Mapping[str, Any], pattern: str, price: Sequence[float]) -> Price:
+    """Return a price of a family, with what long requests cost if they cost more."""
+    above: Mapping[str, Any] = family.get("prices_above", {})
+    return Price(*price, above=(above["tokens"], Price(*above[pattern])) if pattern in above else None)
 
 
 def _profile(name: str, family: Mapping[str, Any]) -> Profile:
     told = {key: value for key, value in family.items() if key not in _NOT_ITS_OWN}
-    price = Price(**family["price"]) if "price" in family else None
     thinking = dict(family.get("thinking", {}))
     for key in ("efforts", "budget"):
         if key in thinking:
             thinking[key] = tuple(thinking[key])
-    return Profile(name, price=price, thinking=ThinkingOptions(**thinking), **told)
+    return Profile(name, thinking=ThinkingOptions(**thinking), **told)

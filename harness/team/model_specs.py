@@ -35,8 +35,8 @@ Dialect = Literal[
 ]
 
 
-class PriceSpec(Spec):
-    """What a model costs, in USD per million tokens."""
+class TokenPrices(Spec):
+    """What tokens cost, in USD per million."""
 
     input: float = Field(ge=0)
     """USD per million input tokens."""
@@ -46,6 +46,20 @@ class PriceSpec(Spec):
     """USD per million input tokens read from the provider's cache; the input price if not given."""
     cache_write: float | None = Field(default=None, ge=0)
     """USD per million input tokens written to the provider's cache; the input price if not given."""
+
+
+class LongRequestPrices(TokenPrices):
+    """What long requests cost, where a provider charges more for them."""
+
+    tokens: TokenCount
+    """A request with more tokens of input than this costs these prices, all of it."""
+
+
+class PriceSpec(TokenPrices):
+    """What a model costs, in USD per million tokens."""
+
+    above: LongRequestPrices | None = None
+    """What longer requests cost, if that is more."""
 
 
 class ScriptCall(Spec):

@@ -31,7 +31,7 @@ def looks(prompt: int, completion: int, cached: int = 0) -> bytes:
 
 
 async def play(
-    folder: Path, limits: str, *scripts: Script, model: str = ""
+    folder: Path, limits: str, *scripts: Script, model: str = "", price: str = PRICE
 ) -> tuple[RunResult, int, MemoryJournal]:
     """Run a team under limits; return the result and how often its model was asked."""
     pages = 0
@@ -48,7 +48,7 @@ async def play(
 harness: 1
 name: frugal
 entry: lead
-models: {{main: {{api: openai-chat, base_url: '{server.base_url}', model: m, {PRICE}, retries: 1{model}}}}}
+models: {{main: {{api: openai-chat, base_url: '{server.base_url}', model: m, {price}, retries: 1{model}}}}}
 limits: {{{limits}}}
 agents: {{lead: {{instructions: Do it., tools: [desk]}}}}
 """
@@ -66,6 +66,17 @@ async def test_a_reply_as_long_as_it_may_be_would_pass_the_limit(tmp_path: Path)
     assert asked == 1
     assert (result.stop_reason, result.error) == ("limit", "stopped by the limit: usd of the run")
     assert result.cost == pytest.approx(0.3)
+
+
+async def test_a_request_that_grows_into_a_dearer_price_counts_at_that(tmp_path: Path):
+    """The first call costs 0.8; the second, 800 tokens long, would cost ten times what it would have before."""
+    price = "price: {input: 1000, output: 1000, above: {tokens: 500, input: 10000, output: 10000}}"
+    result, asked, _ = await play(tmp_path, "usd: 5", *[looks(100, 700)] * 4, price=price)
+    assert (asked, result.stop_reason) == (1, "limit")
+    assert result.cost == pytest.approx(0.8)
+    (tmp_path / "plain").mkdir()
+    _, asked, _ = await play(tmp_path / "plain", "usd: 5", *[looks(100, 700)] * 4)
+    assert asked > 1
 
 
 async def test_where_replies_may_be_any_length_they_count_as_long_as_they_were(tmp_path: Path):

@@ -61,6 +61,14 @@ def test_a_price_holds_for_who_has_it_and_not_for_a_server_of_ones_own():
     assert mini.cost(Usage(1_000_000, 1_000_000)) == 2.25
 
 
+def test_a_request_that_is_long_costs_more_where_its_provider_says_so():
+    pro = profile_of("gemini-3.1-pro-preview", "gemini").price
+    assert pro is not None
+    assert pro.cost(Usage(200_000, 1_000, calls=1)) == pytest.approx(0.4 + 0.012)
+    assert pro.cost(Usage(200_001, 1_000, cached_tokens=200_001, calls=1)) == pytest.approx(0.0800004 + 0.018)
+    assert pro.cost(Usage(300_000, 1_000, calls=2)) == pytest.approx(0.6 + 0.012)
+
+
 def test_a_variant_without_a_price_of_its_own_has_none():
     assert profile_of("gpt-5.9", "openai").family == "gpt-5-later"
     assert profile_of("gpt-5.9", "openai").price is None
