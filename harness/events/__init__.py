@@ -30,6 +30,7 @@ from harness.events.calls import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     ModelFellBack,
     ToolCallFinished,
     ToolCallStarted,
@@ -76,6 +77,7 @@ Event = (
     | ThinkingOverran
     | ModelCallStarted
     | ModelCallRetried
+    | ModelCallWaited
     | ModelCallFinished
     | ModelCallLost
     | ModelFellBack
@@ -136,6 +138,7 @@ __all__ = [
     "ModelCallFinished",
     "ModelCallLost",
     "ModelCallRetried",
+    "ModelCallWaited",
     "ModelCallStarted",
     "ModelFellBack",
     "PlanCreated",

@@ -46,6 +46,17 @@ class ModelCallRetried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallWaited:
+    """A request waited for others that share its endpoint, or for the endpoint, for longer than a second."""
+
+    type: Literal["model_call.waited"] = "model_call.waited"
+    agent: str
+    turn: int
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCallFinished:
     """A response arrived, whole, or the call failed for good."""
 

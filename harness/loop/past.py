@@ -29,6 +29,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     ModelFellBack,
     Recorded,
     RunFinished,
@@ -54,6 +55,10 @@ Check = Literal["everything", "requests", "nothing"]
 """What must be as it is recorded: every event (resume, replay), every model request, or nothing (fork)."""
 
 NO_BRIEFS: Mapping[str, str] = {}
+
+
+Interlude = ModelCallRetried | ModelCallWaited | ModelCallLost
+"""What may happen between a request and its reply."""
 
 
 class Diverged(Divergence):
@@ -123,7 +128,7 @@ class Past:
         self._made: set[int] = set()
         self._differing: set[str] = set()
         self._replies: dict[tuple[str, int], ModelCallFinished] = {}
-        self._interludes: dict[tuple[str, int], list[ModelCallRetried | ModelCallLost]] = defaultdict(list)
+        self._interludes: dict[tuple[str, int], list[Interlude]] = defaultdict(list)
         self._thoughts: dict[tuple[str, int], ThinkingDecided] = {}
         self._fallbacks: dict[tuple[str, int], ModelFellBack] = {}
         self._limits: dict[str, LimitWasReached] = {}
@@ -181,7 +186,7 @@ class Past:
         """Return whether the model was asked in this turn."""
         return (path, turn) in self._requests
 
-    def interludes(self, path: str, turn: int) -> Sequence[ModelCallRetried | ModelCallLost]:
+    def interludes(self, path: str, turn: int) -> Sequence[Interlude]:
         """Return what happened between asking the model and its reply, if anything did."""
         return self._interludes.get((path, turn), ())
 
@@ -366,6 +371,7 @@ class Past:
                 ModelCallStarted()
                 | ThinkingDecided()
                 | ModelCallRetried()
+                | ModelCallWaited()
                 | ModelCallLost()
                 | ModelCallFinished()
                 | ModelFellBack()
@@ -397,7 +403,7 @@ class Past:
                 self._requests[event.agent, event.turn] = item
             case ThinkingDecided():
                 self._thoughts[event.agent, event.turn] = event
-            case ModelCallRetried() | ModelCallLost():
+            case ModelCallRetried() | ModelCallWaited() | ModelCallLost():
                 self._interludes[event.agent, event.turn].append(event)
             case ModelCallFinished():
                 self._replies[event.agent, event.turn] = event

@@ -24,6 +24,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     TurnFinished,
     TurnStarted,
 )
@@ -227,6 +228,15 @@ async def _call(agent: AgentRun, turn: int, input_tokens: int, options: CallOpti
                 _charge_lost_call(agent, turn, input_tokens, "".join(heard))
             case Waiting():
                 agent.notices.send(agent.path, notice)
+                if not notice.queued:
+                    agent.emit(
+                        ModelCallWaited(
+                            agent=agent.path,
+                            turn=turn,
+                            seconds=round(notice.seconds or 0.0, 3),
+                            reason=notice.reason,
+                        )
+                    )
             case TextDelta() | ThinkingDelta():
                 heard.append(notice.text)
                 shown = shown_of(notice)

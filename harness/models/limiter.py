@@ -174,7 +174,8 @@ class Limiter:
                 return self._admit(tokens)
             place = _Place(asyncio.get_running_loop(), anyio.Event())
             self._queue.append(place)
-        silent_until = self._clock() + SILENT_SECONDS
+        came = self._clock()
+        told = None
         try:
             while True:
                 with self._lock:
@@ -183,16 +184,17 @@ class Limiter:
                     if delay <= 0:
                         return self._admit(tokens)
                     place.changed = anyio.Event()
-                with anyio.move_on_after(min(delay, silent_until - self._clock())):
+                silent = math.inf if told else came + SILENT_SECONDS - self._clock()
+                with anyio.move_on_after(min(delay, silent)):
                     await place.changed.wait()
-                if self._clock() >= silent_until:
-                    silent_until = math.inf
-                    tell(self._waiting(delay))
+                if told is None and self._clock() >= came + SILENT_SECONDS:
+                    told = self._waiting(delay)
+                    tell(told)
         finally:
             with self._lock:
                 self._step_out(place)
-            if silent_until == math.inf:
-                tell(Waiting(0.0, 0, ""))
+            if told is not None:
+                tell(Waiting(self._clock() - came, 0, told.reason))
 
     def _waiting(self, delay: float) -> Waiting:
         """Return what there is to tell of a wait, of which at least `delay` was left a moment ago."""

@@ -83,10 +83,11 @@ class Waiting:
     """A request waits for others that share its endpoint, or until the endpoint takes requests again."""
 
     seconds: float | None
-    """The least it will take; None if that depends on others."""
+    """The least it will take, None if that depends on others; how long it took, once the wait is over."""
     queued: int
     """How many requests wait, this one included; 0 once the wait is over."""
     reason: str
+    """What for, or what for at first."""
 
 
 @dataclass(frozen=True, slots=True)

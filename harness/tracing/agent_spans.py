@@ -15,6 +15,7 @@ from harness.events import (
     ModelCallFinished,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     ModelFellBack,
     PlanCreated,
     ThinkingDecided,
@@ -172,6 +173,12 @@ class AgentSpans:
                 semconv.REASON: event.reason,
             }
             self._chat.note(semconv.EVENT_RETRIED, at, facts)
+
+    def model_call_waited(self, event: ModelCallWaited, at: int) -> None:
+        """Note in the call's span how long its request waited."""
+        if self._chat:
+            facts: Attributes = {semconv.WAIT_SECONDS: event.seconds, semconv.REASON: event.reason}
+            self._chat.note(semconv.EVENT_WAITED, at, facts)
 
     def model_fell_back(self, event: ModelFellBack, at: int) -> None:
         """Note that the agent goes on with another model, which is asked elsewhere and in another way."""

@@ -215,6 +215,7 @@ PLAN_TASK_CHILD: Final = "harness.plan.task.child"
 # --- Ours: span events and their attributes --------------------------------------------------------
 
 EVENT_RETRIED: Final = "harness.model_call.retried"
+EVENT_WAITED: Final = "harness.model_call.waited"
 EVENT_THINKING_OVERRAN: Final = "harness.thinking.overran"
 EVENT_FELL_BACK: Final = "harness.model.fell_back"
 FELL_BACK_FROM: Final = "harness.model.from"

@@ -42,6 +42,7 @@ from harness.events import (
     ModelCallLost,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     ModelFellBack,
     PlanCreated,
     PlanExecuted,
@@ -159,6 +160,7 @@ class SpanProjector:
                 | ThinkingOverran()
                 | ModelCallStarted()
                 | ModelCallRetried()
+                | ModelCallWaited()
                 | ModelCallFinished()
                 | ModelFellBack()
             ):
@@ -302,6 +304,7 @@ class SpanProjector:
         | ThinkingOverran
         | ModelCallStarted
         | ModelCallRetried
+        | ModelCallWaited
         | ModelCallFinished
         | ModelFellBack,
         at: int,
@@ -316,6 +319,8 @@ class SpanProjector:
                 agent.model_call_started(event, at)
             case ModelCallRetried():
                 agent.model_call_retried(event, at)
+            case ModelCallWaited():
+                agent.model_call_waited(event, at)
             case ModelCallFinished():
                 agent.model_call_finished(event, at)
             case ModelFellBack():

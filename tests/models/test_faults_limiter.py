@@ -13,11 +13,13 @@ import pytest
 import harness
 from harness import MemoryJournal
 from harness.cli.progress import describe_wait
+from harness.events import ModelCallWaited
 from harness.messages import user
 from harness.models.endpoint import Endpoint
 from harness.models.limiter import Limiter, Limits, limiter_of
 from harness.models.openai_chat import OpenAIChatModel
 from harness.models.port import CallOptions, Notice, Waiting
+from harness.replaying import replay_run
 from harness.team import parse_team
 from tests.models.server import Pause, Script, answer, fault_server
 
@@ -156,7 +158,7 @@ async def test_a_wait_of_more_than_a_second_is_told_of_once_and_when_it_is_over(
             await anyio.sleep_forever()
     assert told == [
         Waiting(None, 1, "1 request is under way, and no more may be"),
-        Waiting(0.0, 0, ""),
+        Waiting(pytest.approx(1.05, abs=0.5), 0, "1 request is under way, and no more may be"),
     ]
 
 
@@ -237,6 +239,7 @@ async def test_threads_with_loops_of_their_own_share_a_limit():
 async def test_runs_of_two_open_teams_wait_for_each_other_and_say_so(tmp_path: Path):
     """Two harnesses with a team file each; one request at a time is all that both may make together."""
     waits: list[str] = []
+    recorded: list[ModelCallWaited] = []
     async with fault_server([Pause(1.3), FINE], [Pause(1.3), FINE]) as server:
 
         async def run(name: str) -> None:
@@ -248,7 +251,8 @@ models: {{main: {{api: openai-chat, base_url: '{server.base_url}', model: {name}
 agents: {{lead: {{instructions: Answer.}}}}
 """
             team = parse_team(text, base=tmp_path, environment={})
-            async with harness.open(team, store=MemoryJournal()) as opened:
+            journal = MemoryJournal()
+            async with harness.open(team, store=journal) as opened:
                 run = await opened.start("Go on.")
 
                 def hear(agent: str, notice: object) -> None:
@@ -257,10 +261,17 @@ agents: {{lead: {{instructions: Answer.}}}}
 
                 run.notices.listen(hear)
                 assert (await run.result()).output == "fine"
+            events = list(journal.read(run.id))
+            recorded.extend(item.event for item in events if isinstance(item.event, ModelCallWaited))
+            assert (await replay_run(events)).exact
 
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(run, "one")
                 group.start_soon(run, "two")
+    assert [(event.agent, event.turn, event.reason) for event in recorded] == [
+        ("lead", 1, "1 request is under way, and no more may be")
+    ]
+    assert 1 < recorded[0].seconds < 5
     assert server.most_at_once == 1
     assert waits == ["lead: waits: 1 request is under way, and no more may be"]

@@ -120,7 +120,11 @@ def test_a_chat_span_tells_the_request_the_response_and_the_window():
                 "harness.wait_seconds": 0.5,
                 "harness.reason": "503 from the server",
             },
-        )
+        ),
+        (
+            "harness.model_call.waited",
+            {"harness.wait_seconds": 1.5, "harness.reason": "1 request is under way"},
+        ),
     ]
 
 

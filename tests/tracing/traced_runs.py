@@ -22,6 +22,7 @@ from harness.events import (
     ModelCallFinished,
     ModelCallRetried,
     ModelCallStarted,
+    ModelCallWaited,
     PlanCreated,
     PlanExecuted,
     PlannedTask,
@@ -219,6 +220,7 @@ def _lead_plans(script: Script) -> None:
     script.add(
         ModelCallRetried(agent="lead", turn=1, attempt=1, wait_seconds=0.5, reason="503 from the server")
     )
+    script.add(ModelCallWaited(agent="lead", turn=1, seconds=1.5, reason="1 request is under way"))
     script.answer("lead", 1, calls("plan", tasks=[]))
     key = script.call("lead", 1, "plan", '{"tasks": []}')
     script.returned(key, "plan", "a plan needs tasks", is_error=True, error_type="arguments")
