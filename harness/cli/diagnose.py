@@ -19,6 +19,7 @@ from harness.diagnosing import diagnose_all, evaluations_of
 from harness.diagnosis import Diagnosis, Finding
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES
+from harness.diagnosis.overthinking import Overthinking
 from harness.errors import UsageError
 from harness.views import json_line
 
@@ -168,6 +169,7 @@ def _print_json(
                 "resend_factor": round(ledger.resend_factor, 2),
                 "findings": [{**finding_view(one), "known": one.fingerprint in known} for one in findings],
                 "not_measurable": [asdict(one) for one in diagnosis.not_measurable],
+                "overthinking": {path: asdict(one) for path, one in diagnosis.overthinking.items()},
                 "notes": record.notes,
             }
         )
@@ -189,6 +191,9 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
         print("  nothing found")
     for finding in findings:
         _print_finding(finding, is_known=finding.fingerprint in known)
+    for path, one in diagnosis.overthinking.items():
+        if signs := _overthinking(one):
+            print(f"  {plain(path)}: {', '.join(signs)}")
     if diagnosis.not_measurable:
         lacking: dict[tuple[str, ...], list[str]] = {}
         for one in diagnosis.not_measurable:
@@ -199,6 +204,14 @@ def _print(source: str, diagnosis: Diagnosis, findings: Sequence[Finding], known
         for lacks, detectors in lacking.items():
             print(f"  not measurable, as the source has no {', '.join(lacks)}: {', '.join(detectors)}")
     print()
+
+
+def _overthinking(counters: Overthinking) -> list[str]:
+    """Return in words what says that an agent thought too much, or too little."""
+    idle, rogue = counters.think_only_turns, counters.rogue_calls
+    signs = [f"{count(idle, 'turn')} of thinking alone"] if idle else []
+    signs += [f"{count(rogue, 'call')} before what it needed was known"] if rogue else []
+    return signs + (["done without a call that succeeded"] if counters.done_without_evidence else [])
 
 
 def _print_finding(finding: Finding, *, is_known: bool) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.contracts import Contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES, Finding, NotMeasurable
+from harness.diagnosis.overthinking import Overthinking, overthinking
 from harness.record import Ledger, RunRecord
 
 
@@ -21,6 +22,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     """The gravest first; within one severity the dearest."""
     not_measurable: tuple[NotMeasurable, ...]
+    overthinking: Mapping[str, Overthinking] = field(default_factory=dict[str, Overthinking])
+    """By the path of the agent run."""
 
 
 def examine(
@@ -56,7 +59,8 @@ def examine(
     for detector in able:
         if detector.of_findings is not None:
             findings += detector.of_findings(case, tuple(findings))
-    return Diagnosis(record, case.ledger, tuple(_ranked(_with_spans(record, findings))), tuple(blind))
+    ranked = tuple(_ranked(_with_spans(record, findings)))
+    return Diagnosis(record, case.ledger, ranked, tuple(blind), overthinking(record, ranked))
 
 
 def _with_spans(record: RunRecord, findings: Iterable[Finding]) -> Iterable[Finding]:
