@@ -116,8 +116,8 @@ class AnthropicModel(WireModel["AnthropicTranscript"]):
             )
         thinking = thinks(fields.get("thinking"), profile.thinking)
         fields["max_tokens"] = most
-        temperature = endpoint.extra.get("temperature", endpoint.temperature)
-        if temperature is not None and not thinking and not profile.fixed_sampling:
+        temperature = endpoint.extra.get("temperature", endpoint.heard_temperature)
+        if temperature is not None and not thinking:
             fields["temperature"] = temperature
         if transcript.tools:
             may_require = plan.can_require_tools and profile.forced_calls and not thinking

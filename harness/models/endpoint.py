@@ -47,8 +47,15 @@ class Endpoint:
     """What is known of the model's family."""
 
     @property
+    def heard_temperature(self) -> float | None:
+        """The temperature, unless the model's family refuses one; `extra` sends it all the same."""
+        return None if self.profile.fixed_sampling else self.temperature
+
+    @property
     def assumed(self) -> str:
-        """What is taken for granted because nobody says it; empty where the model's family is known."""
+        """What is taken for granted because nobody says it, or left out because the model refuses it."""
+        if self.temperature is not None and self.heard_temperature is None:
+            return f"the temperature {self.temperature:g} is not sent, as {self.model} takes none"
         if self.profile.family:
             return ""
         unknown = [

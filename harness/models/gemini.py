@@ -124,7 +124,7 @@ class GeminiModel(WireModel["GeminiTranscript"]):
         endpoint = self.endpoint
         asked = endpoint.max_tokens if most_tokens is None else most_tokens
         given = cast("Mapping[str, Any]", endpoint.extra.get("generationConfig") or {})
-        config = {"temperature": endpoint.temperature, "maxOutputTokens": asked, **given}
+        config = {"temperature": endpoint.heard_temperature, "maxOutputTokens": asked, **given}
         if asked is not None and config["maxOutputTokens"] is not None:
             config["maxOutputTokens"] = asked
         return {name: value for name, value in config.items() if value is not None}

@@ -121,8 +121,8 @@ class OpenAIChatModel(WireModel["ChatTranscript"]):
             fields["tools"] = [_wire_tool(definition) for definition in tools]
         if stream:
             fields["stream_options"] = {"include_usage": True}
-        if endpoint.temperature is not None:
-            fields["temperature"] = endpoint.temperature
+        if endpoint.heard_temperature is not None:
+            fields["temperature"] = endpoint.heard_temperature
         if any(fnmatchcase(endpoint.model, pattern) for pattern in self._dialect.cached_where_asked):
             fields["cache_control"] = {"type": "ephemeral"}
         fields.update(endpoint.extra)

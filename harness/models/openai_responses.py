@@ -81,8 +81,8 @@ class OpenAIResponsesModel(WireModel["ResponsesTranscript"]):
         }
         if tools:
             fields["tools"] = [_wire_tool(definition) for definition in tools]
-        if endpoint.temperature is not None:
-            fields["temperature"] = endpoint.temperature
+        if endpoint.heard_temperature is not None:
+            fields["temperature"] = endpoint.heard_temperature
         fields.update(endpoint.extra)
         fields = {
             name: value for name, value in fields.items() if value is not None and name not in _PER_CALL

@@ -207,7 +207,7 @@ class WireModel(ABC, Generic[Conversation]):
             "address": url.host,
             "port": url.port,
             "stream": endpoint.stream or None,
-            "temperature": endpoint.temperature,
+            "temperature": endpoint.heard_temperature,
             "max_tokens": endpoint.max_tokens,
             **self.told(),
         }

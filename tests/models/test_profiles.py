@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.messages import Usage
-from harness.models.port import Price
+from harness.models.endpoint import Endpoint
+from harness.models.openai_chat import OpenAIChatModel
+from harness.models.openai_responses import OpenAIResponsesModel
+from harness.models.port import Price, assumptions_of
 from harness.models.profiles import UNKNOWN, family, family_names, profile_of
+from harness.models.wire import WireModel
 
 
 @pytest.mark.parametrize(
@@ -80,3 +86,20 @@ def test_an_unknown_model_has_defaults_that_are_safe_with_every_server():
     assert unknown.thinking.efforts == ()
     assert not unknown.thinking.always
     assert unknown.context_window is None
+
+
+@pytest.mark.parametrize("api", [OpenAIChatModel, OpenAIResponsesModel])
+def test_a_temperature_that_a_family_refuses_stays_out_and_that_is_said(api: type[WireModel[Any]]):
+    def model(name: str, **more: Any) -> WireModel[Any]:
+        return api(Endpoint(model=name, profile=profile_of(name), **more))
+
+    def head(name: str, **more: Any) -> bytes:
+        return model(name, **more).open([]).pieces()[0]
+
+    assert b"temperature" not in head("gpt-5.1", temperature=0.2)
+    assert b'"temperature":0.2' in head("gpt-4.1", temperature=0.2)
+    assert b'"temperature":0.2' in head("gpt-5.1", temperature=0.2, extra={"temperature": 0.2})
+    assert assumptions_of(model("gpt-5.1", temperature=0.2)) == (
+        "the temperature 0.2 is not sent, as gpt-5.1 takes none",
+    )
+    assert assumptions_of(model("gpt-4.1", temperature=0.2)) == ()
