@@ -12,7 +12,8 @@ from harness.cli.team_commands import check_team
 from harness.team import load_team
 from harness.team.providers import PROVIDERS
 
-FOLDER = Path(__file__).resolve().parents[2] / "examples" / "models"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER, README = ROOT / "examples" / "models", ROOT / "README.md"
 BEGIN, END = "<!-- harness models: begin -->\n", "<!-- harness models: end -->"
 
 
@@ -41,16 +42,15 @@ def test_a_file_is_checked_and_asks_for_nothing_that_is_refused(
 
 def test_the_table_of_thinking_is_what_the_code_says():
     """Mend it with: python -m tests.examples.test_model_files"""
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
 
     assert readme.partition(BEGIN)[2].partition(END)[0] == thinking_table()
 
 
 def write_table() -> None:
     """Put the table that the code gives into the README."""
-    path = FOLDER / "README.md"
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    path.write_text(before + begin + thinking_table() + END + rest.partition(END)[2], encoding="utf-8")
+    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    README.write_text(before + begin + thinking_table() + END + rest.partition(END)[2], encoding="utf-8")
 
 
 if __name__ == "__main__":
