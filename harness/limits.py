@@ -177,6 +177,12 @@ class Budget:
             default=None,
         )
 
+    @property
+    def repeats(self) -> int | None:
+        """Turns in a row that may bring nothing new, as the nearest limit has it; None if none says."""
+        said = (budget.limits.repeats for budget in self._upwards())
+        return next((repeats for repeats in said if repeats is not None), None)
+
     def reserve(self, next_tokens: int) -> None:
         """Set tokens apart for a call that is no turn.
 

@@ -367,8 +367,12 @@ def _break_loops(agent: AgentRun) -> None:
         last = next(entry.message for entry in reversed(state.window.entries) if entry.message.role == "tool")
         text = "".join(part.text for part in last.parts if isinstance(part, ToolResult))
         raise StuckError(f"{MOST_REPAIRS} turns in a row made only calls that cannot be run: {text[:300]}")
-    if conduct.loops >= MOST_IDENTICAL_TURNS:
-        raise StuckError(f"the same calls brought the same results {MOST_IDENTICAL_TURNS} turns in a row")
+    most = agent.budget.repeats or MOST_IDENTICAL_TURNS
+    if conduct.loops >= most:
+        raise StuckError(
+            f"the same calls brought the same results {most} turns in a row; "
+            "where that is meant, as with a tool that waits for something, raise limits.repeats"
+        )
     asked = len(state.replans)
     for signature, times in sorted(state.failures.items()):
         if times < IDENTICAL_FAILURES:

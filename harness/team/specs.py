@@ -97,6 +97,8 @@ class LimitsSpec(Spec):
     """Minutes of wall time."""
     turns: Count | None = None
     """Model answers."""
+    repeats: Count | None = None
+    """Turns in a row that make the same calls with the same results; 10 if not given. More for tools that wait."""
     depth: Count | None = None
     """How deep agents may delegate to agents."""
     parallel: Count | None = None

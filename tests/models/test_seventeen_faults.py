@@ -312,9 +312,16 @@ CASES = [
     Case(
         "17 the same call with the same result, for ever",
         [LOOK] * 10,
-        error="the same calls brought the same results 10 turns in a row",
+        error="the same calls brought the same results 10 turns in a row; "
+        "where that is meant, as with a tool that waits for something, raise limits.repeats",
         error_type="StuckError",
         happened={ReplanRequested: 1},
+    ),
+    Case(
+        "17 the same call with the same result, of a tool that is meant to wait",
+        [LOOK] * 12 + [DONE],
+        happened={ReplanRequested: 1},
+        team="limits: {repeats: 15}",
     ),
     Case(
         "17 the same call for ever, within a budget",
