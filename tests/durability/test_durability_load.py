@@ -22,19 +22,20 @@ EFFECTS_A_SECOND = 1000
 
 
 def test_a_thousand_runs_do_a_thousand_durable_effects_a_second(disk: Path, processes: Processes):
-    wanted = EFFECTS_A_SECOND / slowness()
-    speeds: list[float] = []
+    shares: list[float] = []
     # What else the machine does with its disk costs speed; nothing makes up for code that is too slow.
     for attempt in range(3):
         folder = disk / f"attempt-{attempt}"
         folder.mkdir()
-        speeds.append(write_all(folder, folder / "store", processes))
-        if speeds[-1] >= wanted:
+        slow = slowness()
+        speed = write_all(folder, folder / "store", processes)
+        slow = max(1.0, slow, slowness())
+        wanted = EFFECTS_A_SECOND / slow
+        print(f"{wanted:.0f} are wanted of this machine, {slow:.2f} times as slow as when the bar was set")
+        shares.append(speed / wanted)
+        if shares[-1] >= 1:
             break
-    print(
-        f"this machine takes {slowness():.2f} times as long as the one the bar was set on: {wanted:.0f} wanted"
-    )
-    assert max(speeds) >= wanted
+    assert max(shares) >= 1
 
 
 def test_a_thousand_runs_share_a_database(disk: Path, processes: Processes, postgres: str):

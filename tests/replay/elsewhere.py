@@ -29,6 +29,8 @@ class Replays:
     turns: int
     seconds: float
     cpu: float
+    slow: float
+    """How many times slower the machine was meanwhile than when the bars were set."""
 
     @property
     def faults(self) -> list[Mapping[str, Any]]:
@@ -62,4 +64,4 @@ def replay_in_process(folder: Path, *places: Path, times: int = 1, **environment
     )
     assert done.returncode == 0, done.stderr[-4000:]
     *runs, cost = map(orjson.loads, done.stdout.splitlines())
-    return Replays(runs, cost["turns"], cost["seconds"], cost["cpu"])
+    return Replays(runs, cost["turns"], cost["seconds"], cost["cpu"], cost["slow"])

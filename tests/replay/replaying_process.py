@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean
 
 import anyio
 import orjson
@@ -22,6 +23,7 @@ from harness.journal import open_journal
 from harness.replay.bundle import read_bundle
 from harness.replay.divergence import describe_divergence
 from harness.replaying import replay_run
+from tests.machine import slowness
 
 FORBIDDEN = (
     "socket.connect",
@@ -63,7 +65,7 @@ def runs_in(place: Path) -> Iterator[list[Recorded]]:
 async def main(times: int, places: list[Path]) -> None:
     """Replay everything that often and print what came of it."""
     close_network()
-    turns, seconds, cpu = 0, 0.0, 0.0
+    turns, seconds, cpu, slow = 0, 0.0, 0.0, list[float]()
     for place in places * times:
         runs = runs_in(place)
         while True:
@@ -75,6 +77,7 @@ async def main(times: int, places: list[Path]) -> None:
             seconds += time.perf_counter() - began
             cpu += time.process_time() - began_cpu
             turns += replay.turns
+            slow.append(slowness(pieces=100, rounds=1))
             told = {
                 "run": replay.run_id,
                 "exact": replay.exact,
@@ -86,7 +89,7 @@ async def main(times: int, places: list[Path]) -> None:
                 "missing": [f"{item.sequence} {item.event.type}" for item in replay.missing[:5]],
             }
             print(orjson.dumps(told).decode())
-    print(orjson.dumps({"turns": turns, "seconds": seconds, "cpu": cpu}).decode())
+    print(orjson.dumps({"turns": turns, "seconds": seconds, "cpu": cpu, "slow": mean(slow)}).decode())
 
 
 if __name__ == "__main__":

@@ -20,12 +20,11 @@ from harness.events import (
     ToolCallFinished,
 )
 from harness.journal import open_journal
-from tests.machine import slowness
 from tests.replay.elsewhere import ReplayElsewhere
 from tests.replay.scenes import play
 
-TURNS_A_SECOND = 2_000
-"""Of CPU, reading the journal included; on a machine that is not slow."""
+LEAST_TURNS_A_SECOND = 500
+"""Of CPU, on a machine as fast as when the bar was set; a quarter of what is wanted, as not all work slows down alike."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,9 @@ def check(played: Played, replay_elsewhere: ReplayElsewhere) -> None:
     print(
         f"{len(played.seeds)} runs, {replays.turns // 2} turns, replayed twice: "
         f"{replays.turns / replays.seconds:,.0f} turns a second, {rate:,.0f} a second of CPU "
-        f"on a machine {slowness():.2f} times as slow as the one the bar was set on"
+        f"on a machine {replays.slow:.2f} times as slow as when the bar was set"
     )
-    assert rate * slowness() > TURNS_A_SECOND
+    assert rate * replays.slow > LEAST_TURNS_A_SECOND
 
 
 def test_random_runs_replay_exactly(tmp_path: Path, replay_elsewhere: ReplayElsewhere):
