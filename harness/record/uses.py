@@ -3,12 +3,14 @@
 A reply uses an entry if it holds a distinctive value that the entry brought into the window, or several
 longer words that it brought. Words prove little: many results hold the same ones, and a reply about one of
 them would seem to use all. So each word of a reply is put down to one result only, the one that explains
-most of the reply, and words count for nothing that were known before, or that stand in many results.
+most of the reply, and words count for nothing that were known before, or that stand in many results. What is
+quoted word for word was used, however common its words.
 That is evidence of use, not proof; an entry without any of it was read for nothing as far as anybody can see.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,8 +23,14 @@ from harness.record.values import pieces, values_and_words
 ENOUGH_WORDS = 3
 """Words that a reply must have from an entry to count as having used it, if it has no distinctive value of it."""
 
+QUOTE_WORDS = 8
+"""Words in a row that are a quote."""
+
 COMMON = 8
 """Results that may hold a word before it says nothing about any one of them."""
+
+
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,9 @@ class Uses:
         """Number of the last reply that holds a value."""
         self._pieces: dict[str, int] = {}
         """The first turn whose request showed each piece of a value; made when first asked for."""
+        self._quoted: set[int] | None = None
+        """The numbers of the results that were quoted; made when first asked for."""
+        self._entries = agent.entries
         for entry in agent.entries:
             self._take(entry)
 
@@ -116,8 +127,23 @@ class Uses:
         return {value for value in said if _is_observed(self.introduced[value])}, words
 
     def is_used(self, entry: Entry) -> bool:
-        """Return whether a later reply shows anything of an entry."""
-        return any(self.taken_over(entry))
+        """Return whether a later reply shows anything of an entry, or quotes it."""
+        return any(self.taken_over(entry)) or self._is_quoted(entry)
+
+    def _is_quoted(self, entry: Entry) -> bool:
+        if self._quoted is None:
+            self._quoted = self._find_quoted()
+        return entry.number in self._quoted
+
+    def _find_quoted(self) -> set[int]:
+        """Return the numbers of the results of which a later reply holds a row of words that stands in no other entry."""
+        last = {row: one.number for one in self._entries if _is_reply(one) for row in _rows(one.text)}
+        stands: dict[int, int] = {}
+        for entry in self._entries:
+            if not _is_reply(entry):
+                for row in set(_rows(entry.text)) & last.keys():
+                    stands[row] = entry.number if _is_observed(entry) and row not in stands else -1
+        return {number for row, number in stands.items() if last[row] > number}
 
     def _take(self, entry: Entry) -> None:
         values, words = values_and_words(entry.text)
@@ -164,6 +190,12 @@ class Uses:
                 unexplained -= own
                 found = tuple(sorted(taken[number]))
                 self.by_entry[number].append(Use(sources[number], reply, found, frozenset(own)))
+
+
+def _rows(text: str) -> Iterator[int]:
+    """Yield a hash of every row of words that would be a quote."""
+    words = _WORD.findall(text.lower())
+    return (hash(tuple(words[at : at + QUOTE_WORDS])) for at in range(len(words) - QUOTE_WORDS + 1))
 
 
 def _is_observed(entry: Entry) -> bool:

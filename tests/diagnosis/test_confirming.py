@@ -379,26 +379,6 @@ async def test_every_request_of_any_run_is_rebuilt_to_the_byte(seed: int):
                 assert agrees(item, confirmed), item
 
 
-async def test_the_offline_example_goes_on_as_before_without_a_result_it_did_not_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    async with harness.open(DEEP_RESEARCH, store=":memory:") as opened:
-        run = await opened.start("How are sub-agents isolated, and what goes back to the parent?")
-        events = [item async for item in run.events()]
-
-    confirmed = await confirm_run(events, live=True)
-
-    for item in confirmed.confirmations:
-        assert item.asked is not None
-        assert item.asked.reply is not None, item.asked.error
-        if item.measured is not None and not item.unasked:
-            assert agrees(item, confirmed)
-    unused = [item for item in confirmed.confirmations if item.finding.detector == "unused-result"]
-    assert unused
-    assert all(item.asked and item.asked.reply == item.reply for item in unused)
-
-
 def of(confirmed: Confirmed, detector: str) -> Confirmation:
     return next(item for item in confirmed.confirmations if item.finding.detector == detector)
 

@@ -78,7 +78,7 @@ def test_a_full_disk_ends_all_runs_and_all_can_be_resumed(
 ):
     runs, lines = 100, 6
     diary, store = Diary(tmp_path / "diary"), small_disk.place / "store"
-    small_disk.remount("size=3m")
+    small_disk.remount("size=4m")
 
     told = processes.run("crowd.py", "write", tmp_path, store, runs, lines, before=small_disk.inside).told
 

@@ -66,7 +66,7 @@ def test_killed_under_load_nothing_is_lost_and_nothing_done_twice(
 
 
 def test_killed_under_load_nothing_is_lost_in_a_database(disk: Path, processes: Processes, postgres: str):
-    kill_and_finish(disk, postgres, processes, runs=RUNS, written=2500)
+    kill_and_finish(disk, postgres, processes, runs=300, written=750)
 
 
 def kill_and_finish(

@@ -22,10 +22,12 @@ OUTSIDE = {
     "once": ("function", "mcp"),
 }
 
+# Every effect at every depth and by every route; the rest takes turns, so that each meets each of the others.
 SCENES = [
     Scene(effect, depth, by, together, outside, "file" if together == (outside == "mcp") else "directory")
-    for effect, (depth, by), together in product(EFFECTS, ROUTES, (False, True))
-    for outside in OUTSIDE[effect]
+    for row, (effect, (depth, by)) in enumerate(product(EFFECTS, ROUTES))
+    for column, outside in enumerate(OUTSIDE[effect])
+    for together in [(row + column) % 2 == 0]
 ]
 
 

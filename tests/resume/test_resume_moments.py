@@ -112,17 +112,20 @@ SECOND = {
 }
 
 
-@pytest.mark.parametrize("moment", SECOND)
-@pytest.mark.parametrize("first", ["after-intent", "after-effect"])
-@pytest.mark.parametrize(
-    "scene",
-    [
-        Scene("once", 1, "plan", together=True),
-        Scene("once", 1, outside="mcp", store="file"),
-        Scene("keyed", 1, "plan", outside="mcp"),
-    ],
-    ids=str,
-)
+RESUMED = [
+    Scene("once", 1, "plan", together=True),
+    Scene("once", 1, outside="mcp", store="file"),
+    Scene("keyed", 1, "plan", outside="mcp"),
+]
+FIRST: tuple[Point, ...] = ("after-intent", "after-effect")
+TWICE = [
+    pytest.param(scene, FIRST[(row + column) % 2], moment, id=f"{scene}-{FIRST[(row + column) % 2]}-{moment}")
+    for row, scene in enumerate(RESUMED)
+    for column, moment in enumerate(SECOND)
+]
+
+
+@pytest.mark.parametrize(("scene", "first", "moment"), TWICE)
 def test_a_resumed_run_may_be_killed_again_when(
     processes: Processes, uninterrupted: Answer, tmp_path: Path, scene: Scene, first: Point, moment: str
 ):

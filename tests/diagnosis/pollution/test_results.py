@@ -50,6 +50,23 @@ def test_a_result_is_used_by_a_few_of_its_words_in_one_reply() -> None:
     assert findings("unused-result", agent.turn().turn()) == []
 
 
+def test_a_result_is_used_by_a_quote_of_it_however_common_its_words() -> None:
+    common = "It was then that the one who had been there with us came over to see what it was all about."
+    first = asks("wiki.read", f"{common} {passage('tidal', 20)}", page="tidal")
+    others = [
+        asks("wiki.read", f"{passage('lunar', 9)} {' '.join(reversed(common.split()))}") for _ in range(9)
+    ]
+    quotes = common.removesuffix("about.")
+    agent = Agent().turn(*others).turn(first)
+
+    def unused(agent: Agent) -> set[str]:
+        return {call for one in findings("unused-result", agent) for call in one.where.calls}
+
+    assert "lead/turn-2/0" in unused(agent.turn().turn())
+    quoting = Agent().turn(*others).turn(first).turn(says=f"He wrote: {quotes}").turn().turn()
+    assert "lead/turn-2/0" not in unused(quoting)
+
+
 def test_a_short_answer_may_be_used_without_being_repeated() -> None:
     agent = Agent().turn(asks("wiki.search", "no such page", query="tidal")).turn().turn().turn()
 
