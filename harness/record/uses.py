@@ -67,8 +67,8 @@ class Uses:
         """Number of the last reply that holds a value."""
         self._pieces: dict[str, int] = {}
         """The first turn whose request showed each piece of a value; made when first asked for."""
-        self._quoted: set[int] | None = None
-        """The numbers of the results that were quoted; made when first asked for."""
+        self._rows: dict[tuple[str, ...], int] | None = None
+        """The last reply that holds each row of words; made when first asked for."""
         self._entries = agent.entries
         for entry in agent.entries:
             self._take(entry)
@@ -131,19 +131,17 @@ class Uses:
         return any(self.taken_over(entry)) or self._is_quoted(entry)
 
     def _is_quoted(self, entry: Entry) -> bool:
-        if self._quoted is None:
-            self._quoted = self._find_quoted()
-        return entry.number in self._quoted
-
-    def _find_quoted(self) -> set[int]:
-        """Return the numbers of the results of which a later reply holds a row of words that stands in no other entry."""
-        last = {row: one.number for one in self._entries if _is_reply(one) for row in _rows(one.text)}
-        stands: dict[int, int] = {}
-        for entry in self._entries:
-            if not _is_reply(entry):
-                for row in set(_rows(entry.text)) & last.keys():
-                    stands[row] = entry.number if _is_observed(entry) and row not in stands else -1
-        return {number for row, number in stands.items() if last[row] > number}
+        """Return whether a later reply holds a row of words of an entry that stands in no other one."""
+        if self._rows is None:
+            self._rows = {
+                row: one.number for one in self._entries if _is_reply(one) for row in _rows_of(one.text)
+            }
+        quoted = [row for row in _rows_of(entry.text) if self._rows.get(row, -1) > entry.number]
+        if not quoted:
+            return False
+        others = [one for one in self._entries if one is not entry and not _is_reply(one)]
+        elsewhere = "\n".join(" ".join(_WORD.findall(one.text.lower())) for one in others)
+        return any(" ".join(row) not in elsewhere for row in quoted)
 
     def _take(self, entry: Entry) -> None:
         values, words = values_and_words(entry.text)
@@ -192,10 +190,10 @@ class Uses:
                 self.by_entry[number].append(Use(sources[number], reply, found, frozenset(own)))
 
 
-def _rows(text: str) -> Iterator[int]:
-    """Yield a hash of every row of words that would be a quote."""
-    words = _WORD.findall(text.lower())
-    return (hash(tuple(words[at : at + QUOTE_WORDS])) for at in range(len(words) - QUOTE_WORDS + 1))
+def _rows_of(text: str) -> Iterator[tuple[str, ...]]:
+    """Yield every row of words that would be a quote."""
+    words: list[str] = _WORD.findall(text.lower())
+    return zip(*(words[at:] for at in range(QUOTE_WORDS)), strict=False)
 
 
 def _is_observed(entry: Entry) -> bool:
