@@ -8,7 +8,11 @@ import statistics
 import time
 
 REFERENCE_SECONDS = 1e-5
-"""What a piece of work took when the bars were set: when a thousand runs made 2,500 durable calls a second."""
+"""What a piece of work is taken to have needed when the bars were set.
+
+It was not measured then. It follows from one commit, of which a thousand runs made 2,500 durable calls a second then,
+and 950 on a day on which a piece of work needed 2.0e-5 to 2.5e-5 seconds.
+"""
 PIECES = 2_000
 
 

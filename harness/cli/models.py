@@ -93,7 +93,8 @@ def sentence(known: Mapping[str, Any]) -> str:
     price = "${:g} in, ${:g} out per million".format(*known["price"]) if known["price"] else "price unknown"
     if known["price_above"]:
         price += ", ${1:g} and ${2:g} beyond {0:,} tokens".format(*known["price_above"])
-    return "; ".join(known["assumed"]) or f"{known['model']} ({known['provider']}): {window}, {price}"
+    facts = f"{known['model']} ({known['provider']}): {window}, {price}"
+    return "; ".join([*([facts] if known["price"] or not known["assumed"] else []), *known["assumed"]])
 
 
 def thinking_table() -> str:

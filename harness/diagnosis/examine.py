@@ -9,7 +9,7 @@ from harness.contracts import Contract
 from harness.diagnosis.case import Case, Detector
 from harness.diagnosis.detectors import DETECTORS
 from harness.diagnosis.findings import SEVERITIES, Finding, NotMeasurable
-from harness.diagnosis.overthinking import Overthinking, overthinking
+from harness.diagnosis.overthinking import ROGUE, Overthinking, overthinking
 from harness.record import Ledger, RunRecord
 
 
@@ -60,7 +60,13 @@ def examine(
         if detector.of_findings is not None:
             findings += detector.of_findings(case, tuple(findings))
     ranked = tuple(_ranked(_with_spans(record, findings)))
-    return Diagnosis(record, case.ledger, ranked, tuple(blind), overthinking(record, ranked))
+    return Diagnosis(
+        record,
+        case.ledger,
+        ranked,
+        tuple(blind),
+        overthinking(record, ranked, looked=any(detector.name == ROGUE for detector in able)),
+    )
 
 
 def _with_spans(record: RunRecord, findings: Iterable[Finding]) -> Iterable[Finding]:

@@ -69,6 +69,8 @@ class Uses:
         """The first turn whose request showed each piece of a value; made when first asked for."""
         self._rows: dict[tuple[str, ...], int] | None = None
         """The last reply that holds each row of words; made when first asked for."""
+        self._spoken = ""
+        """The words of all entries but replies; made when first asked for."""
         self._entries = agent.entries
         for entry in agent.entries:
             self._take(entry)
@@ -139,9 +141,11 @@ class Uses:
         quoted = [row for row in _rows_of(entry.text) if self._rows.get(row, -1) > entry.number]
         if not quoted:
             return False
-        others = [one for one in self._entries if one is not entry and not _is_reply(one)]
-        elsewhere = "\n".join(" ".join(_WORD.findall(one.text.lower())) for one in others)
-        return any(" ".join(row) not in elsewhere for row in quoted)
+        if not self._spoken:
+            self._spoken = "\n".join(_spoken(one.text) for one in self._entries if not _is_reply(one))
+        own = _spoken(entry.text)
+        phrases = map(" ".join, quoted)
+        return any(self._spoken.count(phrase) == own.count(phrase) for phrase in phrases)
 
     def _take(self, entry: Entry) -> None:
         values, words = values_and_words(entry.text)
@@ -194,6 +198,10 @@ def _rows_of(text: str) -> Iterator[tuple[str, ...]]:
     """Yield every row of words that would be a quote."""
     words: list[str] = _WORD.findall(text.lower())
     return zip(*(words[at:] for at in range(QUOTE_WORDS)), strict=False)
+
+
+def _spoken(text: str) -> str:
+    return " ".join(_WORD.findall(text.lower()))
 
 
 def _is_observed(entry: Entry) -> bool:

@@ -42,4 +42,11 @@ def test_done_without_having_looked_counts_only_for_who_could():
     assert counted(agent("lead", says, tools=tools, status="done"))["done_without_evidence"]
     assert counted(agent("lead", fails, says, tools=tools, status="done"))["done_without_evidence"]
     assert not counted(agent("lead", says, tools=tools, status="failed"))["done_without_evidence"]
-    assert not counted(agent("lead", says, status="done"))["done_without_evidence"]
+    assert counted(agent("lead", says, status="done"))["done_without_evidence"] is False
+    assert counted(agent("lead", says, tools=tools, status=""))["done_without_evidence"] is None
+
+
+def test_what_was_not_looked_for_is_not_zero():
+    record = run(agent("lead", turn(call("shop.find_orders", KEY)), turn(says="Done."), status="done"))
+    (counters,) = examine(record, detectors=[]).overthinking.values()
+    assert counters.rogue_calls is None
